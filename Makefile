@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make run` and `make test`. Both are quick the second time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test test-all lint bench clean
+
+# The main job on the built-in demo graph; ends by naming the report it wrote.
+run: $(VENV)/.core
+	$(BIN)/rxweave run --kg demo --out data
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -q -n 2
+
+# Slow, GPU and network tests too; each is skipped, visibly, where it cannot run.
+test-all: $(VENV)/.dev
+	$(BIN)/pytest -q -m ""
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/hetionet.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: its version in constraints.txt decides which build every other package finds in place.
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,66 @@
+"""Files that are either whole or absent: written under a temporary name, renamed when complete."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; renamed to it when the block succeeds, removed when it fails.
+
+    Missing parent folders are made. A file already at `path` is replaced at once by the complete new one, and
+    stays untouched when the block raises. The temporary name keeps the suffix, since writers choose by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.part.{path.name}")
+    try:
+        yield temporary
+        # The rename must not reach the disk before the bytes do: a power cut would leave an empty finished
+        # file.
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, obj: object) -> None:
+    """Write JSON atomically, indented by 2.
+
+    Dataclasses, numpy scalars and arrays, paths and tuples are accepted. JSON has no NaN or infinity: they
+    are written as null. Raises TypeError for anything else that JSON cannot hold.
+    """
+    write_text(path, json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {plain(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value

@@ -1,0 +1,193 @@
+"""Every setting of every stage, in one place: the source of command-line options and saved run configurations."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rxweave.errors import ConfigError, did_you_mean
+
+_Kind = TypeVar("_Kind", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Settings are values: frozen and checked when made; what does not fit, or has no such name, is a ConfigError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_told(error)) from None
+
+    def but(self: _Kind, **values: Any) -> _Kind:
+        """Give the same settings with some values changed, and checked."""
+        return type(self)(**{**dict(self), **values})
+
+
+def _told(error: ValidationError) -> str:
+    """The first thing wrong, in words; errors of nested settings have been put in words already."""
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return str(cause)
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {name!r} here; `rxweave settings` lists them all."
+    told = first["msg"].replace("Input should be", "it must be").removesuffix(".")
+    return f"Setting {name} is {first['input']!r}; {told}."
+
+
+class EmbedSettings(Settings):
+    """How node embeddings are trained."""
+
+    embedding_dim: int = Field(512, ge=1, description="Length of each node's embedding.")
+    hidden_dim: int = Field(256, ge=1, description="Width of the transformer layers.")
+    num_layers: int = Field(2, ge=1, description="Rounds of messages.")
+    num_heads: int = Field(8, ge=1, description="Attention heads.")
+    num_epochs: int = Field(100, ge=1, description="Passes over the graph; every edge is used in each.")
+    steps_per_epoch: int = Field(1, ge=1, description="Optimiser steps in an epoch.")
+    learning_rate: float = Field(0.001, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of input features zeroed in each step.")
+    features: Literal["svd", "learned", "constant"] = Field(
+        "svd",
+        description="Identity of a node: spectral features of the training graph, or a learnable table; "
+        "constant gives none and collapses (a control).",
+    )
+    feature_dim: int = Field(256, ge=1, description="Length of a node's input features.")
+    edge_sample_size: int = Field(5000, ge=1, description="Facts scored per relation in a micro-batch.")
+    accumulation_steps: int = Field(4, ge=1, description="Micro-batches in an optimiser step.")
+    masked_share: float = Field(
+        0.4, gt=0, lt=1, description="Largest share of a relation's facts scored (and so hidden) in a step."
+    )
+    num_negatives: int = Field(64, ge=1, description="Shared negatives per side, drawn from the right type.")
+    num_treatment_negatives: int = Field(
+        2048, ge=1, description="The same for drug–disease relations; small types are taken whole."
+    )
+    treatment_weight: float = Field(
+        2.0, gt=0, description="Weight of a drug–disease relation; others have 1."
+    )
+    contrastive_weight: float = Field(0.5, ge=0, description="Weight of pulling gene-sharing nodes together.")
+    similarity_threshold: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Jaccard overlap of genes above which two diseases (or drugs) are similar.",
+    )
+    attention: Literal["csr", "reference"] = Field(
+        "csr", description="Implementation of the attention operator."
+    )
+    device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
+
+
+class LoadSettings(Settings):
+    """Which graph, and how it is read."""
+
+    kg: str = Field("demo", description="A file or folder, or demo (demo:6000 for another size).")
+    format: str = Field("auto", description="primekg, hetionet or triples; auto looks at the content.")
+    include_node_types: tuple[str, ...] | None = Field(
+        None, description="Node types to keep; unset keeps all."
+    )
+    treats: tuple[str, ...] | None = Field(
+        None, description="Relations that mean treatment; unset: the format's."
+    )
+    contraindicated: tuple[str, ...] | None = Field(
+        None, description="Relations that mean must not be given."
+    )
+    drug_type: str | None = Field(None, description="Node type of drugs; unset: the format's.")
+    disease_type: str | None = Field(None, description="Node type of diseases; unset: the format's.")
+    gene_type: str | None = Field(None, description="Node type of genes; unset: the format's.")
+    on_error: Literal["stop", "skip"] = Field("stop", description="What to do with a malformed row.")
+    limit_nodes: int | None = Field(
+        None, ge=1, description="Sample this many nodes, each type in proportion."
+    )
+
+    def reader_options(self) -> dict[str, Any]:
+        """Give the arguments of `load_kg`."""
+        options = self.model_dump(exclude={"kg", "limit_nodes"})
+        return {"source": self.kg, **options}
+
+
+class SplitSettings(Settings):
+    """Which treatments are held out."""
+
+    valid_fraction: float = Field(0.15, gt=0, lt=1, description="Share of treatment pairs for calibration.")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of treatment pairs for the metrics.")
+
+
+FEATURE_GROUPS = ("neighbours", "degrees", "paths", "embeddings")
+"""All groups of pair features; `embeddings` is off by default (see `rank/features.py`)."""
+
+
+class FeatureSettings(Settings):
+    """Which features a drug–disease pair has."""
+
+    groups: tuple[str, ...] = Field(
+        ("neighbours", "degrees", "paths"),
+        min_length=1,
+        description=f"Feature groups, of {', '.join(FEATURE_GROUPS)}.",
+    )
+    num_folds: int = Field(
+        5, ge=2, description="Folds of the training pairs: a row's features leave out one fold's facts."
+    )
+    max_path_length: int = Field(3, ge=2, description="Longest metapath, in steps.")
+    max_paths: int = Field(200, ge=1, description="Most metapaths; those that reach the most pairs are kept.")
+    damping: float = Field(
+        0.5, ge=0, le=1, description="Exponent on degrees in a path's weight; 1 takes hubs out almost wholly."
+    )
+    scale_diseases: int = Field(
+        512, ge=1, description="Diseases sampled to measure each metapath's mean count."
+    )
+    embedding_form: Literal["hadamard", "concat"] = Field(
+        "hadamard", description="Group embeddings: the product of the two vectors, or both of them."
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _known_groups(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        for group in groups:
+            if group not in FEATURE_GROUPS:
+                raise ConfigError(
+                    f"Feature group {group!r} is not known; choose from {', '.join(FEATURE_GROUPS)}."
+                    f"{did_you_mean(group, FEATURE_GROUPS)}"
+                )
+        return groups
+
+    @property
+    def uses_embeddings(self) -> bool:
+        return bool({"neighbours", "embeddings"} & set(self.groups))
+
+
+class RankSettings(Settings):
+    """How the ranker is fitted; the defaults were selected on the validation part of Hetionet."""
+
+    features: FeatureSettings = FeatureSettings()
+    num_draws: int = Field(3, ge=1, description="Models averaged, each with its own negatives and seed.")
+    negatives_per_positive: int = Field(30, ge=1, description="Unknown pairs drawn per known treatment.")
+    treatment_weight: float = Field(
+        0.25,
+        gt=0,
+        description="Total weight of treatments (and of contraindications) beside the drawn pairs.",
+    )
+    num_trees: int = Field(300, ge=1, description="Trees of each model.")
+    max_depth: int = Field(6, ge=1, description="Depth of a tree.")
+    learning_rate: float = Field(0.06, gt=0, le=1, description="Shrinkage of each tree.")
+    min_child_weight: float = Field(5.0, ge=0, description="Least weight of a leaf.")
+    reg_lambda: float = Field(5.0, ge=0, description="L2 penalty on leaf values.")
+    subsample: float = Field(0.8, gt=0, le=1, description="Share of rows seen by a tree.")
+    colsample: float = Field(0.3, gt=0, le=1, description="Share of features seen by a tree.")
+    max_bin: int = Field(64, ge=2, description="Histogram bins of a feature.")
+    threads: int = Field(0, ge=0, description="Threads of XGBoost; 0 uses all. Others may change last bits.")
+
+
+class RunSettings(Settings):
+    """Everything that decides a run; saved beside its results."""
+
+    load: LoadSettings = LoadSettings()
+    split: SplitSettings = SplitSettings()
+    embed: EmbedSettings = EmbedSettings()
+    rank: RankSettings = RankSettings()
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")

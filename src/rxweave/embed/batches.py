@@ -1,0 +1,136 @@
+"""What a training step scores: facts hidden from its messages, and shared negatives of the right type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from rxweave.config import EmbedSettings
+from rxweave.graph.build import Graph
+
+
+@dataclass(frozen=True)
+class FactBatch:
+    """Some facts of one relation, negatives for each side, and which negatives are known to be true after all.
+
+    Nodes are rows of the graph. For a symmetric relation both ends count as source and as target of its facts.
+    """
+
+    relation: int
+    share: float
+    """Share of the step's scored facts of this relation that stand in this batch."""
+    source: Int[np.ndarray, " facts"]
+    target: Int[np.ndarray, " facts"]
+    other_sources: Int[np.ndarray, " sources"]
+    other_targets: Int[np.ndarray, " targets"]
+    source_also_true: Bool[np.ndarray, "facts sources"]
+    target_also_true: Bool[np.ndarray, "facts targets"]
+
+
+@dataclass(frozen=True)
+class _KnownEnds:
+    """The known ends at the other side of each node, as a CSR table over the rows of one type."""
+
+    first_row: int
+    start: Int[np.ndarray, " bounds"]
+    end: Int[np.ndarray, " facts"]
+
+    @classmethod
+    def of(cls, node: Int[np.ndarray, " facts"], end: Int[np.ndarray, " facts"], rows: slice) -> _KnownEnds:
+        order = np.argsort(node, kind="stable")
+        counts = np.bincount(node - rows.start, minlength=rows.stop - rows.start)
+        return cls(rows.start, np.concatenate([[0], np.cumsum(counts)]), end[order])
+
+    def among(
+        self, node: Int[np.ndarray, " facts"], candidates: Int[np.ndarray, " candidates"], rows: slice
+    ) -> Bool[np.ndarray, "facts candidates"]:
+        """Mark, for each node, the candidates (rows of the other type) that are known ends of it."""
+        place = np.full(rows.stop - rows.start, -1)
+        place[candidates - rows.start] = np.arange(len(candidates))
+        # Once per distinct node: hubs stand in many facts of a batch.
+        distinct, inverse = np.unique(node, return_inverse=True)
+        first = self.start[distinct - self.first_row]
+        count = self.start[distinct - self.first_row + 1] - first
+        row = np.repeat(np.arange(len(distinct)), count)
+        within = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        column = place[self.end[first[row] + within] - rows.start]
+        known = np.zeros((len(distinct), len(candidates)), bool)
+        known[row[column >= 0], column[column >= 0]] = True
+        return known[inverse]
+
+
+class FactSampler:
+    """Draws, step by step, which facts to hide and score; every relation in every step."""
+
+    def __init__(self, graph: Graph, settings: EmbedSettings) -> None:
+        self.graph = graph
+        self.settings = settings
+        self.treatment_like = set(graph.drug_disease_relations())
+        self.first_fact = np.concatenate([[0], np.cumsum([fact.shape[1] for fact in graph.facts])])
+        self.known = []
+        for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):
+            if relation.symmetric:
+                source, target = np.concatenate([source, target]), np.concatenate([target, source])
+            targets_of = _KnownEnds.of(source, target, graph.rows_of(relation.source_type))
+            sources_of = _KnownEnds.of(target, source, graph.rows_of(relation.target_type))
+            self.known.append((targets_of, sources_of))
+
+    def hide(self, rng: np.random.Generator) -> list[Int[np.ndarray, " _"]]:
+        """Choose the facts of each relation to score in a step, in random order; at least one if there are two."""
+        most = self.settings.edge_sample_size * self.settings.accumulation_steps
+        chosen = []
+        for fact in self.graph.facts:
+            num_facts = fact.shape[1]
+            num_hidden = min(most, max(int(num_facts * self.settings.masked_share), int(num_facts > 1)))
+            chosen.append(rng.choice(num_facts, num_hidden, replace=False))
+        return chosen
+
+    def hidden_mask(self, chosen: list[Int[np.ndarray, " _"]]) -> Bool[np.ndarray, " all_facts"]:
+        """Mark the chosen facts among all facts of the graph, counted relation after relation."""
+        mask = np.zeros(self.first_fact[-1], bool)
+        for first, facts in zip(self.first_fact, chosen, strict=False):
+            mask[first + facts] = True
+        return mask
+
+    def micro_batches(
+        self, chosen: list[Int[np.ndarray, " _"]], rng: np.random.Generator
+    ) -> Iterator[FactBatch]:
+        """Cut the chosen facts into `accumulation_steps` micro-batches and give each relation's part of each."""
+        for part in range(self.settings.accumulation_steps):
+            for r, facts in enumerate(chosen):
+                batch = np.array_split(facts, self.settings.accumulation_steps)[part]
+                if len(batch):
+                    yield self._batch(r, batch, len(batch) / len(facts), rng)
+
+    def _batch(
+        self, r: int, facts: Int[np.ndarray, " facts"], share: float, rng: np.random.Generator
+    ) -> FactBatch:
+        relation = self.graph.relations[r]
+        source, target = self.graph.facts[r][:, facts]
+        source_rows = self.graph.rows_of(relation.source_type)
+        target_rows = self.graph.rows_of(relation.target_type)
+        other_sources = self._negatives(r, source_rows, rng)
+        other_targets = self._negatives(r, target_rows, rng)
+        targets_of, sources_of = self.known[r]
+        return FactBatch(
+            relation=r,
+            share=share,
+            source=source,
+            target=target,
+            other_sources=other_sources,
+            other_targets=other_targets,
+            source_also_true=sources_of.among(target, other_sources, source_rows),
+            target_also_true=targets_of.among(source, other_targets, target_rows),
+        )
+
+    def _negatives(self, r: int, rows: slice, rng: np.random.Generator) -> Int[np.ndarray, " negatives"]:
+        wanted = (
+            self.settings.num_treatment_negatives if r in self.treatment_like else self.settings.num_negatives
+        )
+        size = rows.stop - rows.start
+        if size <= wanted:
+            return np.arange(rows.start, rows.stop)
+        return rows.start + rng.choice(size, wanted, replace=False, shuffle=False)

@@ -1,0 +1,154 @@
+"""A knowledge graph as arrays: nodes numbered by type, one block of facts per relation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Int
+
+from rxweave.errors import InputError, did_you_mean
+from rxweave.kg.tables import KnowledgeGraph, Relation, Roles
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes and facts as arrays.
+
+    Node rows are grouped by type in the order of `node_types`: the rows of type i are
+    `type_offsets[i]:type_offsets[i + 1]`, and row i of `nodes` describes node i. `facts[r]` holds the facts of
+    `relations[r]`, each once, as node rows. Message passing adds the inverse direction; nothing else does.
+    """
+
+    name: str
+    nodes: pl.DataFrame
+    node_types: tuple[str, ...]
+    type_offsets: Int[np.ndarray, " offsets"]
+    relations: tuple[Relation, ...]
+    facts: tuple[Int[np.ndarray, "2 _"], ...]
+    roles: Roles
+
+    @property
+    def num_nodes(self) -> int:
+        return int(self.type_offsets[-1])
+
+    @property
+    def num_facts(self) -> int:
+        return sum(fact.shape[1] for fact in self.facts)
+
+    def rows_of(self, node_type: str) -> slice:
+        """Give the node rows of a type as a slice; raises InputError with the closest name for an unknown type."""
+        if node_type not in self.node_types:
+            raise InputError(
+                f"Node type {node_type!r} is not in {self.name} "
+                f"(it has {', '.join(self.node_types)}).{did_you_mean(node_type, self.node_types)}"
+            )
+        i = self.node_types.index(node_type)
+        return slice(int(self.type_offsets[i]), int(self.type_offsets[i + 1]))
+
+    def num_of(self, node_type: str) -> int:
+        rows = self.rows_of(node_type)
+        return rows.stop - rows.start
+
+    @property
+    def degrees(self) -> Int[np.ndarray, " nodes"]:
+        """Number of facts each node takes part in (a self-loop counts once)."""
+        degree = np.zeros(self.num_nodes, np.int64)
+        for source, target in self.facts:
+            degree += np.bincount(source, minlength=self.num_nodes)
+            degree += np.bincount(target[source != target], minlength=self.num_nodes)
+        return degree
+
+    def drug_disease_relations(self) -> list[int]:
+        """Indices of every relation that joins a drug and a disease, in whichever direction."""
+        ends = {self.roles.drug, self.roles.disease}
+        return [r for r, rel in enumerate(self.relations) if {rel.source_type, rel.target_type} == ends]
+
+    def pairs(self, relation_names: tuple[str, ...]) -> Int[np.ndarray, "pairs 2"]:
+        """Give the distinct (drug, disease) pairs of the named relations, numbered within their types, sorted."""
+        drugs, diseases = self.rows_of(self.roles.drug), self.rows_of(self.roles.disease)
+        found = [np.empty((0, 2), np.int64)]
+        for r in self.drug_disease_relations():
+            if self.relations[r].name not in relation_names:
+                continue
+            source, target = self.facts[r]
+            if self.relations[r].source_type != self.roles.drug:
+                source, target = target, source
+            found.append(np.stack([source - drugs.start, target - diseases.start], axis=1))
+        return np.unique(np.concatenate(found), axis=0)
+
+    def keep_facts(self, keep: dict[int, Bool[np.ndarray, " _"]]) -> Graph:
+        """Give the same graph with only the facts marked True in each relation named by index; nodes stay."""
+        facts = tuple(fact[:, keep[r]] if r in keep else fact for r, fact in enumerate(self.facts))
+        return replace(self, facts=facts)
+
+    def to_pyg(self) -> HeteroData:
+        """Give a torch_geometric HeteroData with every relation and its inverse (needs the `pyg` extra)."""
+        import torch
+        from torch_geometric.data import HeteroData
+
+        data: Any = HeteroData()
+        start = dict(zip(self.node_types, self.type_offsets[:-1].tolist(), strict=True))
+        for node_type in self.node_types:
+            data[node_type].num_nodes = self.num_of(node_type)
+        for rel, fact in zip(self.relations, self.facts, strict=True):
+            local = np.stack([fact[0] - start[rel.source_type], fact[1] - start[rel.target_type]])
+            forward = torch.from_numpy(np.ascontiguousarray(local))
+            if rel.symmetric:
+                other_way = forward.flip(0)[:, forward[0] != forward[1]]
+                data[rel.source_type, rel.name, rel.target_type].edge_index = torch.cat(
+                    [forward, other_way], 1
+                )
+            else:
+                data[rel.source_type, rel.name, rel.target_type].edge_index = forward
+                data[rel.target_type, f"rev_{rel.name}", rel.source_type].edge_index = forward.flip(0)
+        return data
+
+
+def build_graph(kg: KnowledgeGraph) -> Graph:
+    """Number the nodes of a loaded graph by type (types and keys sorted) and turn its facts into rows.
+
+    The numbering depends only on the content of the tables, not on the order of their rows.
+    """
+    nodes = kg.nodes.sort("node_type", "node_key").with_row_index("node_ix")
+    counts = nodes.group_by("node_type").len().sort("node_type")
+    node_types = tuple(counts["node_type"].to_list())
+    offsets = np.concatenate([[0], np.cumsum(counts["len"].to_numpy())]).astype(np.int64)
+    index = nodes.select("node_key", pl.col("node_ix").cast(pl.Int64), "node_type")
+    edges = (
+        kg.edges.select("source_key", "relation", "target_key")
+        .join(
+            index.rename({"node_key": "source_key", "node_ix": "source", "node_type": "source_type"}),
+            on="source_key",
+            how="left",
+        )
+        .join(
+            index.rename({"node_key": "target_key", "node_ix": "target", "node_type": "target_type"}),
+            on="target_key",
+            how="left",
+        )
+    )
+    lost = edges.filter(pl.col("source").is_null() | pl.col("target").is_null())
+    if len(lost):
+        row = lost.row(0, named=True)
+        raise InputError(
+            f"{kg.name}: {len(lost)} facts name a node that is not in the node table, first "
+            f"{row['source_key']} –{row['relation']}→ {row['target_key']}."
+        )
+    by_relation = edges.partition_by("source_type", "relation", "target_type", as_dict=True)
+    facts = []
+    for rel in kg.relations:
+        part = by_relation.pop((rel.source_type, rel.name, rel.target_type), None)
+        if part is None:
+            facts.append(np.empty((2, 0), np.int64))
+            continue
+        part = part.sort("source", "target")
+        facts.append(np.stack([part["source"].to_numpy(), part["target"].to_numpy()]))
+    if by_relation:
+        raise InputError(f"{kg.name}: facts of an undeclared relation {next(iter(by_relation))}.")
+    return Graph(kg.name, nodes.drop("node_ix"), node_types, offsets, kg.relations, tuple(facts), kg.roles)

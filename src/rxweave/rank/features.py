@@ -1,0 +1,154 @@
+"""What the ranker sees of a drug–disease pair, made so that a pair's own facts never shape its own features.
+
+The features of a training row in fold k (`rank/folds.py`) are computed without any drug–disease fact of fold
+k: without its known treatments, its treatment degrees and its paths through drug–disease relations. A pair
+to be scored gets all training facts. Comparing the embeddings of the two ends directly is left out by
+default: embeddings are trained on the training pairs, so that comparison looks far better on them than on
+any other pair. They enter through the neighbours of known treatments, which no longer include the pair's own;
+what an embedding remembers of the pair itself is left in that cosine, and is why paths matter more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from jaxtyping import Float, Float32
+
+from rxweave.config import FeatureSettings
+from rxweave.embed.store import Embeddings
+from rxweave.errors import ConfigError, InputError
+from rxweave.graph.build import Graph
+from rxweave.rank.blocks import PairFeatures as PairFeatures
+from rxweave.rank.folds import fold_facts, pair_folds
+from rxweave.rank.neighbours import NAMES, similarity
+from rxweave.rank.paths import (
+    PathScale,
+    Step,
+    damped,
+    graph_steps,
+    named_paths,
+    step_matrix,
+)
+
+
+def pair_features(
+    graph: Graph,
+    vectors: Float[np.ndarray, "nodes dim"] | None,
+    scale: PathScale,
+    settings: FeatureSettings,
+    *,
+    seed: int,
+) -> PairFeatures:
+    """Prepare the features of all drug–disease pairs of a TRAINING graph, without computing them yet.
+
+    `vectors` are the embeddings in the graph's node order (None when no group needs them), `scale` is that
+    of `paths.fit_scale` on the training graph and stays with the ranker, `seed` fixes the folds. Raises
+    ConfigError when embeddings are needed and absent, InputError when the graph lacks a metapath of the
+    scale.
+    """
+    if vectors is None and settings.uses_embeddings:
+        raise ConfigError(
+            "The feature groups 'neighbours' and 'embeddings' need embeddings and none were given; "
+            "give them, or choose only 'degrees' and 'paths'."
+        )
+    joining = set(graph.drug_disease_relations())
+    others = {s: step_matrix(graph, s) for s in graph_steps(graph) if s.relation not in joining}
+    folds = pair_folds(graph, num_folds=settings.num_folds, seed=seed)
+    by_fold = {
+        fold: fold_facts(graph, folds, fold, damping=settings.damping)
+        for fold in (None, *range(settings.num_folds))
+    }
+    uses_paths, uses_degrees = "paths" in settings.groups, "degrees" in settings.groups
+    paths = named_paths(graph, scale.names, settings.max_path_length) if uses_paths else ()
+    varies = [any(step.relation in joining for step in path.steps) for path in paths]
+    measured = list(zip(paths, scale.means[: len(paths)].tolist(), varies, strict=True))
+    fixed_paths = tuple((path, mean) for path, mean, varying in measured if not varying)
+    varying_paths = tuple((path, mean) for path, mean, varying in measured if varying)
+
+    drugs, diseases = graph.rows_of(graph.roles.drug), graph.rows_of(graph.roles.disease)
+    linked = graph.degrees > 0
+    drug_names, drug_side = _degree_columns(graph, others, graph.roles.drug, used=uses_degrees)
+    disease_names, disease_side = _degree_columns(graph, others, graph.roles.disease, used=uses_degrees)
+    product_names: list[str] = []
+    factors = np.empty((graph.num_nodes, 0), np.float32)
+    if vectors is not None and "embeddings" in settings.groups:
+        # A node without facts has no meaningful vector: missing, not zero.
+        shown = np.where(linked[:, None], vectors, np.nan).astype(np.float32)
+        dims = range(shown.shape[1])
+        if settings.embedding_form == "hadamard":
+            factors = shown
+            product_names = [f"embedding: drug × disease {i}" for i in dims]
+        else:
+            drug_side = np.concatenate([drug_side, shown[drugs]], axis=1)
+            disease_side = np.concatenate([disease_side, shown[diseases]], axis=1)
+            drug_names += [f"embedding: drug {i}" for i in dims]
+            disease_names += [f"embedding: disease {i}" for i in dims]
+    fixed_names = [
+        *drug_names,
+        *disease_names,
+        *product_names,
+        *(f"paths: {path.name}" for path, _ in fixed_paths),
+    ]
+
+    varying_names: list[str] = []
+    drug_similarity = disease_similarity = None
+    if vectors is not None and "neighbours" in settings.groups:
+        known = by_fold[None].known
+        drug_similarity = similarity(vectors[drugs], linked[drugs], known.sum(axis=1) > 0)
+        disease_similarity = similarity(vectors[diseases], linked[diseases], known.sum(axis=0) > 0)
+        varying_names += NAMES
+    if uses_degrees:
+        for name in by_fold[None].joined:
+            varying_names.append(f"degree: other diseases of the drug, {name}")
+            varying_names.append(f"degree: other drugs of the disease, {name}")
+    varying_names += [f"paths: {path.name}" for path, _ in varying_paths]
+    return PairFeatures(
+        names=(*fixed_names, *varying_names),
+        num_fixed=len(fixed_names),
+        drug_side=drug_side,
+        disease_side=disease_side,
+        drug_factors=factors[drugs],
+        disease_factors=factors[diseases],
+        steps={step: damped(matrix, settings.damping) for step, matrix in others.items()},
+        fixed_paths=fixed_paths,
+        varying_paths=varying_paths,
+        drug_similarity=drug_similarity,
+        disease_similarity=disease_similarity,
+        uses_degrees=uses_degrees,
+        folds=folds,
+        by_fold=by_fold,
+    )
+
+
+def _degree_columns(
+    graph: Graph, steps: dict[Step, sp.csr_array], node_type: str, *, used: bool
+) -> tuple[list[str], Float32[np.ndarray, "nodes columns"]]:
+    """Give log(1 + degree) of every node of a type along each step that leaves the type, and the columns'
+    names.
+    """
+    leaving = [step for step in steps if step.source_type == node_type] if used else []
+    columns = np.empty((graph.num_of(node_type), len(leaving)), np.float32)
+    for column, step in enumerate(leaving):
+        columns[:, column] = np.log1p(np.diff(steps[step].indptr))
+    return [f"degree: {node_type}{step.label}" for step in leaving], columns
+
+
+def aligned_vectors(embeddings: Embeddings, graph: Graph) -> Float32[np.ndarray, "nodes dim"]:
+    """Give the vectors in the graph's node order, zeros for nodes without one.
+
+    Raises InputError when a drug or a disease of the graph has no vector: then the two are of different
+    graphs.
+    """
+    rows = embeddings.nodes.select("node_key", pl.int_range(pl.len(), dtype=pl.Int64).alias("row"))
+    found = graph.nodes.join(rows, on="node_key", how="left", maintain_order="left")
+    ends = pl.col("node_type").is_in([graph.roles.drug, graph.roles.disease])
+    lost = found.filter(ends & pl.col("row").is_null())
+    if len(lost):
+        raise InputError(
+            f"{len(lost):,} drugs and diseases of {graph.name} have no embedding, first "
+            f"{lost['node_key'][0]!r}; use embeddings of this graph, or embed it again."
+        )
+    vectors = np.zeros((graph.num_nodes, embeddings.dim), np.float32)
+    vectors[found["row"].is_not_null().to_numpy()] = embeddings.vectors[found["row"].drop_nulls().to_numpy()]
+    return vectors

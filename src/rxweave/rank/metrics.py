@@ -1,0 +1,240 @@
+"""How well a score matrix ranks held-out treatments: filtered, over all candidates, ties fair, intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from rxweave.errors import ConfigError, InputError
+from rxweave.graph.pairs import Pairs, pair_codes
+from rxweave.rank.ranks import (
+    CHUNK,
+    count_in_query,
+    count_negatives,
+    count_negatives_anywhere,
+    distinct_pairs,
+    pieces,
+    values_at,
+)
+
+HITS_AT = (1, 3, 10)
+RECALL_AT = (50, 100)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SideMetrics:
+    """Ranking of candidates for queries: drugs for a disease, or diseases for a drug.
+
+    Ranks are filtered expected ranks (`ranks.expected_ranks`); as in PyKEEN, a pair is within the top k when
+    its expected rank is ≤ k. Fields without `macro` are means over test pairs, so queries with many of them
+    weigh more; `macro` fields are means over the queries that have a test pair, all weighing the same.
+    """
+
+    mrr: Estimate
+    """Mean of 1 / rank."""
+    mean_rank: Estimate
+    hits_at_1: Estimate
+    """Share of test pairs within the top 1; so for the other k."""
+    hits_at_3: Estimate
+    hits_at_10: Estimate
+    recall_at_50: Estimate
+    """Share of test pairs within the top 50; so for 100. The field says hits for small k."""
+    recall_at_100: Estimate
+    macro_mrr: Estimate
+    """Mean over queries of the mean of 1 / rank over their test pairs."""
+    macro_recall_at_1: Estimate
+    """Mean over queries of the share of their test pairs within the top 1; so for the other k."""
+    macro_recall_at_3: Estimate
+    macro_recall_at_10: Estimate
+    macro_recall_at_50: Estimate
+    macro_recall_at_100: Estimate
+    macro_auprc: Estimate
+    """Mean over queries of the average precision of their test pairs among all their candidates not known."""
+    num_pairs: int
+    num_queries: int
+    num_candidates: int
+
+
+@dataclass(frozen=True)
+class RankingMetrics:
+    """Both sides of the question and all pairs in one pool; `dataclasses.asdict` makes it plain for JSON."""
+
+    drugs_given_disease: SideMetrics
+    """The drug side: where the drug stands among all drugs for its disease."""
+    diseases_given_drug: SideMetrics
+    """The disease side: where the disease stands among all diseases for its drug."""
+    auroc: Estimate
+    """Probability that a test pair scores above a negative; ties count half."""
+    auprc: Estimate
+    """Average precision of the test pairs among all negatives; chance gives `prevalence`."""
+    prevalence: float
+    """Test pairs / (test pairs + negatives)."""
+    num_test_pairs: int
+    num_negatives: int
+    num_bootstraps: int
+    seed: int
+
+
+def evaluate_ranking(
+    scores: Float[np.ndarray, "drugs diseases"],
+    test: Pairs,
+    known: Pairs,
+    *,
+    seed: int,
+    num_bootstraps: int = 1000,
+) -> RankingMetrics:
+    """Give the ranking metrics of a score matrix, higher meaning likelier, on the (drug, disease) test pairs.
+
+    `known` are the pairs of every part of the split (`Split.known`): none of them counts as a negative, and
+    all others of the matrix do. Ties count as their expected rank, so a constant matrix gains nothing. The
+    intervals resample queries with their test pairs (diseases for the drug side and the pool, drugs for the
+    disease side); the negatives stay as they are. A single query has an interval of no width.
+
+    Scores may be infinite, not NaN. The matrix is read in pieces, so a memory-mapped one will do. Raises
+    InputError for NaN scores, pairs outside the matrix, no or repeated test pairs, or no negatives;
+    ConfigError for `num_bootstraps` below 1.
+    """
+    if num_bootstraps < 1:
+        raise ConfigError(f"num_bootstraps is {num_bootstraps}; it must be 1 or more (1000 is usual).")
+    _check_scores(scores)
+    _check_pairs(scores, test, known)
+    known = distinct_pairs(np.concatenate([known, test]), scores.shape[1])
+    num_negatives = scores.size - len(known)
+    if not num_negatives:
+        raise InputError(
+            f"All {scores.size} pairs of the score matrix are known, so there is nothing to rank the test "
+            "pairs against. Pass only the treatment pairs as known."
+        )
+    rng = np.random.default_rng(seed)
+    auroc, auprc = _pooled(scores, test, known, num_bootstraps, rng)
+    return RankingMetrics(
+        drugs_given_disease=_side(scores.T, test[:, ::-1], known[:, ::-1], num_bootstraps, rng),
+        diseases_given_drug=_side(scores, test, known, num_bootstraps, rng),
+        auroc=auroc,
+        auprc=auprc,
+        prevalence=len(test) / (len(test) + num_negatives),
+        num_test_pairs=len(test),
+        num_negatives=num_negatives,
+        num_bootstraps=num_bootstraps,
+        seed=seed,
+    )
+
+
+def _check_scores(scores: Float[np.ndarray, "drugs diseases"]) -> None:
+    num_nan = sum(int(np.isnan(piece).sum()) for piece in pieces(scores))
+    if num_nan:
+        raise InputError(
+            f"{num_nan} of the {scores.size} scores are NaN, and NaN has no rank. Find where they arise "
+            "(often a drug or disease without an embedding), and score those pairs or leave them out."
+        )
+
+
+def _check_pairs(scores: Float[np.ndarray, "drugs diseases"], test: Pairs, known: Pairs) -> None:
+    if not len(test):
+        raise InputError("There are no test pairs to rank. Make a split with a test part.")
+    for name, pairs in (("test", test), ("known", known)):
+        outside = ((pairs < 0) | (pairs >= scores.shape)).any(axis=1)
+        if outside.any():
+            raise InputError(
+                f"{int(outside.sum())} {name} pairs lie outside the score matrix of {scores.shape[0]} drugs "
+                f"× {scores.shape[1]} diseases, first {pairs[outside][0].tolist()}. The matrix and the split "
+                "must number drugs and diseases alike."
+            )
+    repeats = len(test) - len(np.unique(pair_codes(test, scores.shape[1])))
+    if repeats:
+        raise InputError(f"{repeats} test pairs are there more than once. Pass each test pair once.")
+
+
+def _side(
+    scores: Float[np.ndarray, "queries candidates"],
+    test: Pairs,
+    known: Pairs,
+    num_bootstraps: int,
+    rng: np.random.Generator,
+) -> SideMetrics:
+    above, level = count_negatives(scores, test, known)
+    rank = 1 + above + level / 2
+    query, value = test[:, 0], values_at(scores, test)
+    # Average precision is the mean over positives of the precision among all that score at least as much.
+    found = np.add(*count_in_query(query, value, query, value))
+    precision = found / (found + above + level)
+    within = {k: (rank <= k).astype(float) for k in (*HITS_AT, *RECALL_AT)}
+    micro = {"mrr": 1 / rank, "mean_rank": rank}
+    micro |= {f"{'hits' if k in HITS_AT else 'recall'}_at_{k}": hit for k, hit in within.items()}
+    macro = {"macro_mrr": 1 / rank, "macro_auprc": precision}
+    macro |= {f"macro_recall_at_{k}": hit for k, hit in within.items()}
+
+    weights, which = _resample(query, num_bootstraps, rng)
+    size = np.bincount(which)
+    totals = {name: np.bincount(which, per_pair) for name, per_pair in (micro | macro).items()}
+    estimates = {name: _ratio(weights, totals[name], size) for name in micro}
+    estimates |= {name: _ratio(weights, totals[name] / size, np.ones(len(size))) for name in macro}
+    return SideMetrics(
+        **estimates, num_pairs=len(test), num_queries=len(size), num_candidates=scores.shape[1]
+    )
+
+
+def _pooled(
+    scores: Float[np.ndarray, "drugs diseases"],
+    test: Pairs,
+    known: Pairs,
+    num_bootstraps: int,
+    rng: np.random.Generator,
+) -> tuple[Estimate, Estimate]:
+    """Give AUROC and AUPRC of the test pairs against all negatives, the intervals over diseases."""
+    above, level = count_negatives_anywhere(scores, test, known)
+    weights, which = _resample(test[:, 1], num_bootstraps, rng)
+    beaten = 1 - (above + level / 2) / (scores.size - len(known))
+    auroc = _ratio(weights, np.bincount(which, beaten), np.bincount(which))
+
+    value = values_at(scores, test)
+    order = np.argsort(-value, kind="stable")
+    last_tied = np.searchsorted(-value[order], -value[order], side="right") - 1
+    negatives_from_here_up = (above + level)[order]
+    auprc = np.empty(len(weights))
+    step = max(1, CHUNK // len(test))
+    for start in range(0, len(weights), step):
+        weight = weights[start : start + step, which[order]]
+        found = np.cumsum(weight, axis=1)[:, last_tied]
+        # Where nothing is found yet the weight is zero too: 1 only keeps 0 / 0 away.
+        precision = found / np.maximum(found + negatives_from_here_up, 1)
+        auprc[start : start + step] = (weight * precision).sum(axis=1) / weight.sum(axis=1)
+    return auroc, _estimate(auprc)
+
+
+def _resample(
+    query: Int[np.ndarray, " pairs"], num_bootstraps: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "draws queries"], Int[np.ndarray, " pairs"]]:
+    """Give how often each distinct query is drawn, and which of them each pair has.
+
+    Row 0 is the sample itself, each query once; the others are drawn with replacement.
+    """
+    distinct, which = np.unique(query, return_inverse=True)
+    count = len(distinct)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=num_bootstraps)
+    return np.concatenate([np.ones((1, count)), drawn]), which
+
+
+def _ratio(
+    weights: Float[np.ndarray, "draws queries"],
+    numerator: Float[np.ndarray, " queries"],
+    denominator: Float[np.ndarray, " queries"] | Int[np.ndarray, " queries"],
+) -> Estimate:
+    return _estimate((weights @ numerator) / (weights @ denominator))
+
+
+def _estimate(draws: Float[np.ndarray, " draws"]) -> Estimate:
+    """Give the value of the sample itself, draw 0, with the percentile interval of the other draws."""
+    low, high = np.quantile(draws[1:], (0.025, 0.975))
+    return Estimate(float(draws[0]), float(low), float(high))

@@ -1,0 +1,149 @@
+"""Pictures that `validate.plots` does not have: training, ranking beside the prior, calibration.
+
+All are SVG bytes. Figures are built without pyplot, so that nothing global is left behind.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from rxweave.embed.train import Epoch
+from rxweave.rank.metrics import Estimate, RankingMetrics
+from rxweave.validate.plots import COLOURS, MARKERS, SETTINGS_LOCK
+
+DEGREE_PRIOR = "degree prior"
+"""The method that all others are held against, by the name it has in the metrics."""
+
+LOSSES = ("link", "treatment", "contrastive", "total")
+GREY = "#777777"
+
+
+def loss_curves(history: Sequence[Epoch]) -> bytes:
+    """Draw the four losses over the epochs as SVG; a loss that was never measured (NaN) has no line."""
+    figure, (axes,) = _panels(1, width=6.4, height=3.7)
+    epochs = [epoch.number for epoch in history]
+    for i, name in enumerate(LOSSES):
+        axes.plot(
+            epochs,
+            [getattr(epoch, name) for epoch in history],
+            color=COLOURS[i],
+            linestyle="--" if name == "total" else "-",
+            marker=MARKERS[i],
+            markevery=max(1, len(history) // 8),
+            markersize=5,
+            linewidth=1.6,
+            label=name,
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel("Loss (nats)")
+    _legend(axes, "Loss")
+    return _svg(figure)
+
+
+def rank_curves(history: Sequence[Epoch]) -> bytes:
+    """Draw the effective rank of each node type over the epochs at which it was measured, as SVG."""
+    figure, (axes,) = _panels(1, width=6.4, height=3.7)
+    measured = [epoch for epoch in history if epoch.effective_rank]
+    node_types = sorted({node_type for epoch in measured for node_type in epoch.effective_rank})
+    for i, node_type in enumerate(node_types):
+        found = [(e.number, e.effective_rank[node_type]) for e in measured if node_type in e.effective_rank]
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(
+            *zip(*found, strict=True),
+            color=colour,
+            linestyle="-" if i < len(COLOURS) else ":",
+            marker=MARKERS[i % len(MARKERS)],
+            markerfacecolor=colour if i < len(COLOURS) else "none",
+            markersize=5,
+            linewidth=1.6,
+            label=node_type,
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel("Effective rank (dimensions)")
+    if node_types:
+        _legend(axes, "Type")
+    return _svg(figure)
+
+
+def ranking_beside_prior(metrics: Mapping[str, RankingMetrics]) -> bytes:
+    """Draw MRR of both sides and AUPRC of every method with 95 % intervals, as SVG; a dashed line marks the
+    degree prior.
+    """
+    columns = {
+        "MRR, diseases given drug": [m.diseases_given_drug.mrr for m in metrics.values()],
+        "MRR, drugs given disease": [m.drugs_given_disease.mrr for m in metrics.values()],
+        "AUPRC, all pairs": [m.auprc for m in metrics.values()],
+    }
+    figure, panels = _panels(len(columns), width=9.6, height=0.9 + 0.36 * len(metrics))
+    names = list(metrics)
+    for axes, (title, estimates) in zip(panels, columns.items(), strict=True):
+        _intervals(axes, names, estimates)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))
+    return _svg(figure)
+
+
+def reliability(calibration: Sequence[tuple[float, float, int]]) -> bytes:
+    """Draw the share of true pairs against the mean predicted probability of each bin, as SVG.
+
+    Bins are (mean predicted, share true, number of pairs); the dashed diagonal is perfect calibration.
+    """
+    figure, (axes,) = _panels(1, width=4.8, height=4.2)
+    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="perfect")
+    predicted, true, _ = zip(*calibration, strict=True)
+    axes.plot(predicted, true, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, label="ranker")
+    for x, y, pairs in calibration:
+        axes.annotate(f"{pairs:,}", (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_xlim(-0.05, 1.02)
+    axes.set_ylim(-0.02, 1.1)
+    axes.set_xlabel("Mean predicted probability of treatment")
+    axes.set_ylabel("Share that are treatments")
+    axes.legend(frameon=False, loc="upper left")
+    return _svg(figure)
+
+
+def _intervals(axes: Axes, names: Sequence[str], estimates: Sequence[Estimate]) -> None:
+    """One dot and its interval per method, first method on top."""
+    for row, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
+        colour = GREY if name == DEGREE_PRIOR else COLOURS[0]
+        axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
+        axes.plot(estimate.value, row, "D" if name == DEGREE_PRIOR else "o", color=colour, markersize=7)
+        if name == DEGREE_PRIOR:
+            axes.axvline(estimate.value, linestyle="--", color=GREY, linewidth=1, zorder=0)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _panels(number: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = [figure.add_subplot(1, number, i + 1) for i in range(number)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels
+
+
+def _legend(axes: Axes, title: str) -> None:
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, title=title, alignment="left", fontsize=9
+    )
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Text stays text, and without a date the same input gives the same bytes. Both are global settings of
+    # matplotlib, which `validate.plots` changes too: hence its lock.
+    with SETTINGS_LOCK, rc_context({"svg.hashsalt": "rxweave", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,69 @@
+"""The verdict in plain words: what each level means, and problems gathered by what they have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rxweave.validate.gates import Level
+from rxweave.validate.verdict import Finding, Verdict
+
+SYMBOLS: dict[Level, str] = {"good": "✓", "warning": "!", "collapsed": "✕"}
+"""Beside the word and the colour, so that no level is told by colour alone."""
+
+MEANINGS: dict[Level, str] = {
+    "good": "The embeddings tell nodes apart, and rank held-out treatments better than counts of known ones.",
+    "warning": "The embeddings can be used with care: they have not collapsed, but not every check passed.",
+    "collapsed": "The embeddings cannot be used: nodes that should differ have nearly the same vector.",
+}
+UNTESTED = "The embeddings tell nodes apart. Whether they are useful was not tested."
+
+MEASURES = {
+    "rank_ratio": "Directions used, as a share of those possible (RankMe ratio)",
+    "mean_cosine": "Mean cosine between nodes",
+    "components_90": "Principal components that hold 90 % of the variance",
+    "duplicate_rate": "Share of nodes with an exact twin that the graph does not explain",
+    "near_duplicate_rate": "Share of nodes with a near twin (cosine > 0.999) that the graph does not explain",
+    "real_dimensions": "Share of the dimensions asked for that are really used",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All findings on one measure with the same causes, worst first, and what mends them."""
+
+    measure: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def likely_causes(self) -> tuple[str, ...]:
+        return self.findings[0].likely_causes
+
+    @property
+    def what_to_change(self) -> tuple[str, ...]:
+        return self.findings[0].what_to_change
+
+
+def problems_of(verdict: Verdict) -> list[Problem]:
+    """Give the problems, collapsed ones first, those on one measure together."""
+    grouped: dict[str, list[Finding]] = {}
+    for finding in verdict.problems:
+        grouped.setdefault(finding.measure, []).append(finding)
+    return [Problem(measure_name(measure), tuple(found)) for measure, found in grouped.items()]
+
+
+def measure_name(measure: str) -> str:
+    """Give a measure in plain words; one that is already in words (held-out ranking) as it is."""
+    return MEASURES.get(measure, measure)
+
+
+def threshold_name(finding: Finding) -> str:
+    """Give a finding's threshold in plain words."""
+    gate = finding.threshold
+    if gate.source == "degree prior":
+        return f"good above the degree prior, {gate.good:.3f}"
+    return str(gate)
+
+
+def meaning_of(verdict: Verdict) -> str:
+    """Give what the overall level means for someone who wants to use the embeddings."""
+    return UNTESTED if verdict.level == "good" and not verdict.usefulness_tested else MEANINGS[verdict.level]

@@ -1,0 +1,214 @@
+"""The report of a run: one HTML file that opens without a network, and `metrics.json` beside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from rxweave import __version__
+from rxweave.artifacts import atomic_path, write_json
+from rxweave.embed.store import Embeddings
+from rxweave.embed.train import Epoch
+from rxweave.graph.build import Graph
+from rxweave.graph.split import Split
+from rxweave.kg.tables import KnowledgeGraph
+from rxweave.rank.metrics import RankingMetrics
+from rxweave.report.counts import fact_counts, node_counts, removed_counts
+from rxweave.report.figures import DEGREE_PRIOR, loss_curves, rank_curves, ranking_beside_prior, reliability
+from rxweave.report.findings import SYMBOLS, meaning_of, measure_name, problems_of, threshold_name
+from rxweave.report.leads import top_new, top_new_per_disease
+from rxweave.report.manifest import manifest_tables, seed_of
+from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
+from rxweave.validate.collapse import CollapseReport
+from rxweave.validate.plots import cosine_matrix, pca_map, spectrum
+from rxweave.validate.verdict import Verdict
+
+NOT_ADVICE = "Predictions are research leads, not medical advice."
+MAP_POINTS = 6000
+"""Nodes drawn on the map: more only overlap, and the page grows."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """Everything the report tells of a run."""
+
+    kg: KnowledgeGraph
+    graph: Graph
+    training: Graph
+    split: Split
+    history: tuple[Epoch, ...]
+    embeddings: Embeddings
+    collapse: CollapseReport
+    verdict: Verdict
+    metrics: dict[str, RankingMetrics]
+    """By method, in the order of the table; "degree prior" is what the others are held against."""
+    predictions: pl.DataFrame | None
+    """The columns of `rank.matrix.predictions_table`; None when ranking was refused."""
+    manifest: dict[str, object]
+    """Settings, seed, versions, times and peak memory, as `artifacts.write_json` takes them."""
+    calibration: list[tuple[float, float, int]] | None = None
+    """Mean predicted probability, share that are treatments, and number of pairs of each bin."""
+
+
+def write_report(data: ReportData, html: Path, metrics_json: Path) -> None:
+    """Write the page and its `metrics.json`; when either fails, neither appears, and older ones stay."""
+    page, summary = render_page(data), summary_of(data)
+    with atomic_path(html) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+        write_json(metrics_json, summary)
+
+
+def summary_of(data: ReportData) -> dict[str, object]:
+    """Give the content of `metrics.json` (see `metrics.metrics_summary`)."""
+    return metrics_summary(
+        graph=data.graph,
+        training=data.training,
+        split=data.split,
+        metrics=data.metrics,
+        collapse=data.collapse,
+        verdict=data.verdict,
+        truth=data.kg.truth,
+        seed=seed_of(data.manifest),
+    )
+
+
+def render_page(data: ReportData) -> str:
+    """Give the whole page as HTML; every name in it is escaped, and it refers to nothing outside itself."""
+    roles = data.graph.roles
+    ranked = data.predictions is not None
+    lead, prior = next(iter(data.metrics), None), data.metrics.get(DEGREE_PRIOR)
+    return (
+        _environment()
+        .from_string(_template())
+        .render(
+            data=data,
+            version=__version__,
+            symbol=SYMBOLS[data.verdict.level],
+            meaning=meaning_of(data.verdict),
+            problems=problems_of(data.verdict),
+            headline=HEADLINE,
+            headline_rows=headline_rows(data.metrics),
+            every_metric=every_metric(data.metrics),
+            lead_name=lead,
+            lead=data.metrics[lead] if lead else None,
+            prior=prior,
+            prior_name=DEGREE_PRIOR,
+            oracle_share=_oracle_share(data),
+            not_advice=NOT_ADVICE,
+            ranked=ranked,
+            top=top_new(data.predictions, data.graph).to_dicts() if data.predictions is not None else [],
+            per_disease=_by_disease(data),
+            nodes=node_counts(data.graph, data.training),
+            facts=fact_counts(data.graph, data.training),
+            removed=removed_counts(data.split),
+            roles=roles,
+            made=manifest_tables(data.manifest),
+            pictures=_pictures(data),
+        )
+    )
+
+
+def _by_disease(data: ReportData) -> list[list[dict[str, object]]]:
+    """The top new predictions as one list of rows per disease."""
+    if data.predictions is None:
+        return []
+    rows = top_new_per_disease(data.predictions, data.graph, data.split.test)
+    return [part.to_dicts() for part in rows.partition_by("disease_key", maintain_order=True)]
+
+
+def _oracle_share(data: ReportData) -> dict[str, float]:
+    """How far each method's AUROC has gone from chance to the oracle's; empty for a real graph."""
+    truth = data.kg.truth
+    if truth is None:
+        return {}
+    return {name: share_of_oracle(m.auroc.value, truth.oracle_auroc) for name, m in data.metrics.items()}
+
+
+def _pictures(data: ReportData) -> dict[str, str]:
+    """Every figure that there is something to draw for, as a data URI."""
+    drawn: dict[str, Callable[[], bytes]] = {
+        "map": partial(
+            pca_map,
+            data.embeddings,
+            max_points=MAP_POINTS,
+            seed=data.collapse.seed,
+            active=_active(data.embeddings, data.training),
+        ),
+        "spectrum": partial(spectrum, data.collapse),
+        "cosines": partial(cosine_matrix, data.collapse),
+    }
+    if data.metrics:
+        drawn["ranking"] = partial(ranking_beside_prior, data.metrics)
+    if data.history:
+        drawn["losses"] = partial(loss_curves, data.history)
+    if any(epoch.effective_rank for epoch in data.history):
+        drawn["ranks"] = partial(rank_curves, data.history)
+    if data.calibration:
+        drawn["reliability"] = partial(reliability, data.calibration)
+    return {name: _data_uri(draw()) for name, draw in drawn.items()}
+
+
+def _active(embeddings: Embeddings, training: Graph) -> np.ndarray:
+    """Nodes with facts in training, in the order of the embeddings, which may be another than the graph's."""
+    keys = training.nodes["node_key"].filter(pl.Series(training.degrees > 0))
+    return embeddings.nodes["node_key"].is_in(keys.implode()).to_numpy()
+
+
+def _data_uri(svg: bytes) -> str:
+    """As an image rather than as part of the page, a figure's style and ids cannot touch those of others."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
+
+
+def _source(name: str) -> str:
+    """The text of a template, style or script, which lie beside this module."""
+    return files("rxweave.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "fixed": _fixed,
+        "signed": _signed,
+        "count": "{:,}".format,
+        "percent": _percent,
+        "size": _size,
+        "measure": measure_name,
+        "threshold": threshold_name,
+    }
+    environment.globals["symbols"] = SYMBOLS
+    return environment
+
+
+def _fixed(value: float | None, digits: int = 3) -> str:
+    """A number with so many digits, without a sign on zero; a dash for what is not defined."""
+    return "–" if value is None or math.isnan(value) else f"{value:z,.{digits}f}".replace("-", "−")
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:+z.{digits}f}".replace("-", "−")
+
+
+def _percent(value: float, digits: int = 0) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:z.{digits}f} %"
+
+
+def _size(num_bytes: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.1f} {unit}"
+    return f"{num_bytes} bytes"

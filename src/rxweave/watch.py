@@ -1,0 +1,21 @@
+"""What a run tells while it works; the command line draws it, a script may log it."""
+
+from __future__ import annotations
+
+from rxweave.embed.train import Epoch
+
+
+class Watch:
+    """Told what a run is doing. This one keeps silent; override what you want to see."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """A training epoch is over."""
+
+    def progress(self, what: str, share: float) -> None:
+        """Part of a stage is done: what is being done now, and the share of the stage behind it, 0 to 1."""
+
+    def note(self, text: str) -> None:
+        """Something a reader should know, in a sentence."""

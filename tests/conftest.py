@@ -1,0 +1,39 @@
+"""Small graphs that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rxweave.graph.build import Graph, build_graph
+from rxweave.kg.demo import demo_kg
+
+HETIONET = Path(__file__).resolve().parents[2] / "shared" / "data" / "hetionet"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Small tensors run faster on one thread, and results do not depend on how work is cut."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_graph() -> Graph:
+    """The demo graph at its smallest useful size."""
+    return build_graph(demo_kg(num_nodes=400, num_edges=4000, seed=3))
+
+
+@pytest.fixture(scope="session")
+def hetionet() -> Path:
+    """The folder of the real Hetionet; the test is skipped, visibly, where it is absent."""
+    if not (HETIONET / "edges.tsv.gz").exists():
+        pytest.skip(f"real Hetionet is not at {HETIONET}")
+    return HETIONET
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pair_graphs import BINDS, TREATS, graph_of, random_graph, without_pair
+
+from rxweave.graph.pairs import fact_pairs
+from rxweave.rank.folds import fold_facts, pair_folds
+
+
+def all_pairs(num_drugs: int, num_diseases: int) -> np.ndarray:
+    return np.stack(np.divmod(np.arange(num_drugs * num_diseases), num_diseases), axis=1)
+
+
+def test_folds_are_about_equal_in_size_and_do_not_follow_drugs_or_diseases() -> None:
+    graph = graph_of({"drug": 200, "disease": 50, "gene": 1}, {TREATS: [(0, 0)]})
+    fold = pair_folds(graph, num_folds=5, seed=0).of(all_pairs(200, 50)).reshape(200, 50)
+    # 2,000 expected in each; the standard deviation of a fair draw is 40.
+    assert np.abs(np.bincount(fold.ravel()) - 2000).max() < 200
+    for row in (*fold, *fold.T):
+        assert np.bincount(row, minlength=5).min() >= 1
+
+
+def test_the_fold_of_a_pair_depends_on_the_pair_and_the_seed_only() -> None:
+    graph = random_graph(0)
+    pairs = all_pairs(5, 4)
+    folds = pair_folds(graph, num_folds=5, seed=3)
+    shuffled = np.random.default_rng(0).permutation(len(pairs))
+    np.testing.assert_array_equal(folds.of(pairs)[shuffled], folds.of(pairs[shuffled]))
+    np.testing.assert_array_equal(
+        folds.of(pairs), pair_folds(without_pair(graph, 0, 0), num_folds=5, seed=3).of(pairs)
+    )
+    assert not np.array_equal(folds.of(pairs), pair_folds(graph, num_folds=5, seed=4).of(pairs))
+
+
+def test_nodes_with_one_name_share_their_folds() -> None:
+    names = {("drug", 7): "Aspirin", ("drug", 3): "aspirin "}
+    graph = graph_of({"drug": 9, "disease": 40, "gene": 1}, {BINDS: [(0, 0)]}, names=names)
+    fold = pair_folds(graph, num_folds=5, seed=0).of(all_pairs(9, 40)).reshape(9, 40)
+    np.testing.assert_array_equal(fold[7], fold[3])
+    assert not np.array_equal(fold[7], fold[4])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fold_leaves_out_its_own_drug_disease_facts_of_every_relation_and_no_other(seed: int) -> None:
+    graph = random_graph(seed, drugs=8, diseases=7)
+    folds = pair_folds(graph, num_folds=3, seed=0)
+    for fold in range(3):
+        facts = fold_facts(graph, folds, fold, damping=0.5)
+        for name, matrix in facts.joined.items():
+            relation = next(r for r, rel in enumerate(graph.relations) if rel.name == name)
+            pairs = fact_pairs(graph, relation)
+            expected = np.zeros(matrix.shape)
+            stay = pairs[folds.of(pairs) != fold]
+            expected[stay[:, 0], stay[:, 1]] = 1
+            np.testing.assert_array_equal(matrix.toarray(), expected)
+        for step, matrix in facts.steps.items():
+            left = {(s, t) for s, t in zip(*matrix.nonzero(), strict=True)}
+            pairs = fact_pairs(graph, step.relation)
+            stay = pairs[folds.of(pairs) != fold]
+            from_drug = step.source_type == "drug"
+            assert left == {(c, d) if from_drug else (d, c) for c, d in stay.tolist()}
+
+
+def test_no_fold_leaves_nothing_out() -> None:
+    graph = random_graph(0)
+    facts = fold_facts(graph, pair_folds(graph, num_folds=3, seed=0), None, damping=0.5)
+    treated = np.argwhere(facts.known.toarray())
+    np.testing.assert_array_equal(treated, graph.pairs(("treats",)))
+    assert set(facts.joined) == {"treats", "harms", "eased by"}

@@ -1,0 +1,57 @@
+"""Settings: checked when made, reachable by name, and told apart from misspellings."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from rxweave.api import generate_hgt_embeddings
+from rxweave.config import EmbedSettings, RunSettings
+from rxweave.errors import ConfigError
+from rxweave.settings import known_fields, settings_from
+
+
+def test_names_and_texts_become_settings() -> None:
+    settings = settings_from(
+        {"load.kg": "demo", "embed.num_epochs": None, "seed": 3},
+        ["embed.dropout=0.1", "rank.features.groups=degrees, paths", "embed.device=none", "load.treats=CtD"],
+    )
+    assert settings.seed == 3
+    assert settings.embed.num_epochs == EmbedSettings().num_epochs
+    assert settings.embed.dropout == 0.1
+    assert settings.embed.device is None
+    assert settings.rank.features.groups == ("degrees", "paths")
+    assert settings.load.treats == ("CtD",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("embed.num_epoch=3", r"no setting 'embed.num_epoch'\. Closest: 'embed.num_epochs'"),
+        ("num_epochs=3", r"no setting 'num_epochs'\. Closest: 'embed.num_epochs'"),
+        ("embed.num_epochs", "expected stage.name=value"),
+        ("embed.num_epochs=many", "num_epochs is 'many'; it must be a valid integer"),
+        ("embed.dropout=1.5", "dropout is '1.5'; it must be less than 1"),
+        ("rank.features.groups=path", "'path' is not known.*Closest: 'paths'"),
+    ],
+)
+def test_what_cannot_be_a_setting_is_named_with_the_next_step(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings_from({}, [text])
+
+
+def test_settings_survive_json() -> None:
+    settings = settings_from({"embed.num_epochs": 7, "load.include_node_types": ["drug", "disease"]})
+    assert RunSettings(**settings.model_dump(mode="json")) == settings
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in known_fields().values())
+
+
+def test_the_script_call_and_the_settings_have_the_same_defaults() -> None:
+    fields = known_fields()
+    for name, parameter in inspect.signature(generate_hgt_embeddings).parameters.items():
+        if f"embed.{name}" in fields:
+            assert parameter.default == fields[f"embed.{name}"].default, name
