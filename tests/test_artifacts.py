@@ -23,9 +23,7 @@ def write_half(path: Path, error: type[BaseException]) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_nothing_is_left_when_the_writer_fails_or_is_stopped(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
+def test_nothing_is_left_when_the_writer_fails_or_is_stopped(tmp_path: Path, error: type[BaseException]) -> None:
     with pytest.raises(error, match="half-way"):
         write_half(tmp_path / "a.csv", error)
     assert list(tmp_path.iterdir()) == []

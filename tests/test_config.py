@@ -55,3 +55,9 @@ def test_the_script_call_and_the_settings_have_the_same_defaults() -> None:
     for name, parameter in inspect.signature(generate_hgt_embeddings).parameters.items():
         if f"embed.{name}" in fields:
             assert parameter.default == fields[f"embed.{name}"].default, name
+
+
+@pytest.mark.parametrize(("sizes", "fits"), [({"embedding_dim": 511}, 512), ({"hidden_dim": 100, "num_heads": 8}, 96)])
+def test_sizes_that_heads_cannot_share_are_refused_with_a_size_that_fits(sizes: dict[str, int], fits: int) -> None:
+    with pytest.raises(ConfigError, match=f"8 heads cannot share equally.*for example {fits}"):
+        EmbedSettings(**sizes)

@@ -28,9 +28,7 @@ def imports_of(path: Path) -> set[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} uses a relative import"
-            names = (
-                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "rxweave" else []
-            )
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "rxweave" else []
             names += [node.module or ""]
         else:
             continue
@@ -44,9 +42,7 @@ def test_a_stage_imports_only_itself_and_earlier_stages(stage: str) -> None:
     modules = sorted((SRC / stage).rglob("*.py"))
     assert modules
     for module in modules:
-        assert imports_of(module) <= allowed, (
-            f"{module.relative_to(SRC)} imports from the right or from a shell"
-        )
+        assert imports_of(module) <= allowed, f"{module.relative_to(SRC)} imports from the right or from a shell"
 
 
 @pytest.mark.parametrize("name", [name for name in FOUNDATION if name != "__init__"])
@@ -55,9 +51,7 @@ def test_the_foundation_stands_alone(name: str) -> None:
 
 
 def test_every_module_has_a_place_in_the_order() -> None:
-    top_level = {path.stem for path in SRC.glob("*.py")} | {
-        path.name for path in SRC.iterdir() if path.is_dir()
-    }
+    top_level = {path.stem for path in SRC.glob("*.py")} | {path.name for path in SRC.iterdir() if path.is_dir()}
     assert top_level - {"__pycache__"} == {*STAGES, *FOUNDATION, *TOP}
 
 
@@ -69,8 +63,6 @@ def test_the_guard_sees_a_wrong_import(tmp_path: Path) -> None:
 
 def test_the_command_line_imports_nothing_heavy() -> None:
     script = "import sys, rxweave.cli; print(' '.join(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "rxweave.cli" in loaded
     assert not set(HEAVY) & set(loaded)

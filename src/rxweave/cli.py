@@ -18,9 +18,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run writes.")]
-Kg = Annotated[
-    str, typer.Option("--kg", help="A graph file or folder, or demo (demo:6000 for another size).")
-]
+Kg = Annotated[str, typer.Option("--kg", help="A graph file or folder, or demo (demo:6000 for another size).")]
 Override = Annotated[
     list[str] | None,
     typer.Option("--set", "-o", help="Any setting, as stage.name=value; `rxweave settings` lists them."),
@@ -35,13 +33,9 @@ Treats = Annotated[
     list[str] | None,
     typer.Option("--treats", help="Relation that means treatment, if the format does not say."),
 ]
-OnError = Annotated[
-    str | None, typer.Option(help="A malformed row: stop [default] or skip, counted and listed.")
-]
+OnError = Annotated[str | None, typer.Option(help="A malformed row: stop [default] or skip, counted and listed.")]
 Dim = Annotated[int | None, typer.Option(help="Length of each embedding [default: 512].")]
-Epochs = Annotated[
-    int | None, typer.Option("--num-epochs", "--epochs", help="Training epochs [default: 100].")
-]
+Epochs = Annotated[int | None, typer.Option("--num-epochs", "--epochs", help="Training epochs [default: 100].")]
 Rate = Annotated[float | None, typer.Option(help="Peak learning rate [default: see `rxweave settings`].")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda [default: the best one present].")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -127,9 +121,7 @@ def build(
 @app.command()
 def embed(
     edges: Annotated[Path, typer.Argument(help="A graph file or folder.")],
-    output: Annotated[
-        Path, typer.Argument(help="The CSV to write; a Parquet file of the same name lies beside it.")
-    ],
+    output: Annotated[Path, typer.Argument(help="The CSV to write; a Parquet file of the same name lies beside it.")],
     embedding_dim: Dim = None,
     num_epochs: Epochs = None,
     learning_rate: Rate = None,
@@ -169,9 +161,7 @@ def validate(
         Path | None,
         typer.Option(help="A table with node_id (or node_key) and node_type, if the file has no types."),
     ] = None,
-    drug_type: Annotated[
-        str | None, typer.Option(help="Node type of drugs: judged by the drug gates.")
-    ] = None,
+    drug_type: Annotated[str | None, typer.Option(help="Node type of drugs: judged by the drug gates.")] = None,
     disease_type: Annotated[str | None, typer.Option(help="Node type of diseases.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sample of nodes.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a warning too.")] = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rxweave.errors import ConfigError, did_you_mean
 
@@ -67,9 +67,7 @@ class EmbedSettings(Settings):
     num_treatment_negatives: int = Field(
         2048, ge=1, description="The same for drug–disease relations; small types are taken whole."
     )
-    treatment_weight: float = Field(
-        2.0, gt=0, description="Weight of a drug–disease relation; others have 1."
-    )
+    treatment_weight: float = Field(2.0, gt=0, description="Weight of a drug–disease relation; others have 1.")
     contrastive_weight: float = Field(0.5, ge=0, description="Weight of pulling gene-sharing nodes together.")
     similarity_threshold: float = Field(
         0.1,
@@ -77,10 +75,20 @@ class EmbedSettings(Settings):
         lt=1,
         description="Jaccard overlap of genes above which two diseases (or drugs) are similar.",
     )
-    attention: Literal["csr", "reference"] = Field(
-        "csr", description="Implementation of the attention operator."
-    )
+    attention: Literal["csr", "reference"] = Field("csr", description="Implementation of the attention operator.")
     device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
+
+    @model_validator(mode="after")
+    def _heads_share_dimensions(self) -> EmbedSettings:
+        for name in ("hidden_dim", "embedding_dim"):
+            dim = getattr(self, name)
+            if dim % self.num_heads:
+                nearest = max(1, round(dim / self.num_heads)) * self.num_heads
+                raise ConfigError(
+                    f"{name} is {dim}, which {self.num_heads} heads cannot share equally. "
+                    f"Choose a multiple of {self.num_heads}, for example {nearest}."
+                )
+        return self
 
 
 class LoadSettings(Settings):
@@ -88,22 +96,14 @@ class LoadSettings(Settings):
 
     kg: str = Field("demo", description="A file or folder, or demo (demo:6000 for another size).")
     format: str = Field("auto", description="primekg, hetionet or triples; auto looks at the content.")
-    include_node_types: tuple[str, ...] | None = Field(
-        None, description="Node types to keep; unset keeps all."
-    )
-    treats: tuple[str, ...] | None = Field(
-        None, description="Relations that mean treatment; unset: the format's."
-    )
-    contraindicated: tuple[str, ...] | None = Field(
-        None, description="Relations that mean must not be given."
-    )
+    include_node_types: tuple[str, ...] | None = Field(None, description="Node types to keep; unset keeps all.")
+    treats: tuple[str, ...] | None = Field(None, description="Relations that mean treatment; unset: the format's.")
+    contraindicated: tuple[str, ...] | None = Field(None, description="Relations that mean must not be given.")
     drug_type: str | None = Field(None, description="Node type of drugs; unset: the format's.")
     disease_type: str | None = Field(None, description="Node type of diseases; unset: the format's.")
     gene_type: str | None = Field(None, description="Node type of genes; unset: the format's.")
     on_error: Literal["stop", "skip"] = Field("stop", description="What to do with a malformed row.")
-    limit_nodes: int | None = Field(
-        None, ge=1, description="Sample this many nodes, each type in proportion."
-    )
+    limit_nodes: int | None = Field(None, ge=1, description="Sample this many nodes, each type in proportion.")
 
     def reader_options(self) -> dict[str, Any]:
         """Give the arguments of `load_kg`."""
@@ -138,9 +138,7 @@ class FeatureSettings(Settings):
     damping: float = Field(
         0.5, ge=0, le=1, description="Exponent on degrees in a path's weight; 1 takes hubs out almost wholly."
     )
-    scale_diseases: int = Field(
-        512, ge=1, description="Diseases sampled to measure each metapath's mean count."
-    )
+    scale_diseases: int = Field(512, ge=1, description="Diseases sampled to measure each metapath's mean count.")
     embedding_form: Literal["hadamard", "concat"] = Field(
         "hadamard", description="Group embeddings: the product of the two vectors, or both of them."
     )

@@ -71,9 +71,7 @@ class RichWatch(Watch):
             self.console.print(f"  epoch {epoch.number}/{self.num_epochs}: {detail}")
 
     def progress(self, what: str, share: float) -> None:
-        self.bars.update(
-            self.task, description=what, completed=round(100 * share), total=100, detail="", visible=True
-        )
+        self.bars.update(self.task, description=what, completed=round(100 * share), total=100, detail="", visible=True)
 
     def note(self, text: str) -> None:
         self.console.print(f"  {text}")

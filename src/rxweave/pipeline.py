@@ -68,9 +68,7 @@ def run(settings: RunSettings, out: Path, *, watch: Watch | None = None) -> RunR
     with work.stage("embed", work.embeddings):
         trained = train(training, settings.embed, seed=settings.seed, on_epoch=watch.epoch)
         embeddings = describe(trained, training, split)
-        write_embeddings(
-            embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv"
-        )
+        write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
         save_model(trained, settings.embed, work.embeddings)
 
     with work.stage("validate"):
@@ -85,14 +83,10 @@ def run(settings: RunSettings, out: Path, *, watch: Watch | None = None) -> RunR
 
     predictions = None
     if verdict.level == "collapsed":
-        watch.note(
-            "The embeddings have collapsed: nothing is ranked with them. The report says what to change."
-        )
+        watch.note("The embeddings have collapsed: nothing is ranked with them. The report says what to change.")
     else:
         with work.stage("rank", work.ranker, work.output):
-            ranker = fit_ranker(
-                training, split, embeddings, settings.rank, seed=settings.seed, progress=watch.progress
-            )
+            ranker = fit_ranker(training, split, embeddings, settings.rank, seed=settings.seed, progress=watch.progress)
             ranker.save(work.ranker)
             pair_scores = score_pairs(ranker, ranker.features(training, embeddings), progress=watch.progress)
             ranked = evaluate_ranking(pair_scores.treats, split.test, split.known, seed=settings.seed)

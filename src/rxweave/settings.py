@@ -20,12 +20,10 @@ def settings_from(named: Mapping[str, object], overrides: Sequence[str] = ()) ->
     fields = known_fields()
     values = {name: value for name, value in named.items() if value is not None}
     for text in overrides:
-        name, equals, value = (part.strip() for part in text.partition("="))
+        name, equals, typed = (part.strip() for part in text.partition("="))
         if not equals:
-            raise ConfigError(
-                f"{text!r} is not a setting; expected stage.name=value, as in embed.num_epochs=50."
-            )
-        values[name] = _typed(value, fields[name]) if name in fields else value
+            raise ConfigError(f"{text!r} is not a setting; expected stage.name=value, as in embed.num_epochs=50.")
+        values[name] = _typed(typed, fields[name]) if name in fields else typed
     tree: dict[str, Any] = {}
     for full_name, value in values.items():
         if full_name not in fields:
@@ -40,7 +38,7 @@ def settings_from(named: Mapping[str, object], overrides: Sequence[str] = ()) ->
 
 def known_fields(settings: type[Settings] = RunSettings, prefix: str = "") -> dict[str, FieldInfo]:
     """Give every setting by its full name, as in `embed.num_epochs`, in the order of the stages."""
-    found = {}
+    found: dict[str, FieldInfo] = {}
     for name, field in settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             found |= known_fields(field.annotation, f"{prefix}{name}.")

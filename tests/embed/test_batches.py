@@ -9,9 +9,7 @@ from rxweave.config import EmbedSettings
 from rxweave.embed.batches import FactSampler
 from rxweave.graph.build import Graph
 
-SETTINGS = EmbedSettings(
-    edge_sample_size=50, accumulation_steps=3, num_negatives=16, num_treatment_negatives=32
-)
+SETTINGS = EmbedSettings(edge_sample_size=50, accumulation_steps=3, num_negatives=16, num_treatment_negatives=32)
 
 
 @pytest.fixture

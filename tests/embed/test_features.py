@@ -34,9 +34,7 @@ def test_a_node_without_facts_gets_zeros(small_graph: Graph) -> None:
 
 
 def test_same_seed_same_features(small_graph: Graph) -> None:
-    np.testing.assert_array_equal(
-        svd_features(small_graph, 16, seed=4), svd_features(small_graph, 16, seed=4)
-    )
+    np.testing.assert_array_equal(svd_features(small_graph, 16, seed=4), svd_features(small_graph, 16, seed=4))
 
 
 def test_columns_beyond_the_graphs_rank_are_zero(small_graph: Graph) -> None:

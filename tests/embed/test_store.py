@@ -60,9 +60,7 @@ def test_csv_has_the_promised_columns_and_plain_python_reads_the_vectors(tmp_pat
     assert np.array_equal(read_back, given_.vectors)
 
 
-def test_csv_written_in_many_chunks_reads_back_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_csv_written_in_many_chunks_reads_back_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CHUNK_ROWS", 2)
     given_ = make_embeddings(7)
     write_embeddings(given_, tmp_path / "e.parquet", tmp_path / "e.csv")
@@ -129,9 +127,7 @@ def test_gzip_bom_and_crlf_are_read(tmp_path: Path) -> None:
 
 
 def test_parquet_with_float64_lists_is_read(tmp_path: Path) -> None:
-    table = pl.DataFrame(
-        {"node_id": [1, 2], "node_type": ["drug", "drug"], "embedding": [[1.0, 2.0], [3.0, 4.0]]}
-    )
+    table = pl.DataFrame({"node_id": [1, 2], "node_type": ["drug", "drug"], "embedding": [[1.0, 2.0], [3.0, 4.0]]})
     table.write_parquet(tmp_path / "e.parquet")
     got = read_embeddings(tmp_path / "e.parquet")
     assert got.vectors.dtype == np.float32
@@ -210,17 +206,13 @@ def test_a_parquet_without_embeddings_is_refused_with_its_columns(tmp_path: Path
 
 
 def test_ragged_vectors_are_refused_with_the_row(tmp_path: Path) -> None:
-    path = write_lines(
-        tmp_path / "e.csv", "node_id,node_type,embedding", '1,drug,"[1, 2]"', '8,drug,"[1, 2, 3]"'
-    )
+    path = write_lines(tmp_path / "e.csv", "node_id,node_type,embedding", '1,drug,"[1, 2]"', '8,drug,"[1, 2, 3]"')
     with pytest.raises(InputError, match=r"row 2 \(node_id '8'\) has 3 numbers.*has 2"):
         read_embeddings(path)
 
 
 def test_words_among_the_numbers_are_refused_with_the_row(tmp_path: Path) -> None:
-    path = write_lines(
-        tmp_path / "e.csv", "node_id,node_type,embedding", '1,drug,"[1, 2]"', '8,drug,"[1, two]"'
-    )
+    path = write_lines(tmp_path / "e.csv", "node_id,node_type,embedding", '1,drug,"[1, 2]"', '8,drug,"[1, two]"')
     with pytest.raises(InputError, match=r"1 values are missing or not numbers, first in row 2.*'8'"):
         read_embeddings(path)
 
@@ -228,9 +220,7 @@ def test_words_among_the_numbers_are_refused_with_the_row(tmp_path: Path) -> Non
 def test_files_without_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no rows"):
         read_embeddings(write_lines(tmp_path / "e.csv", "node_id,node_type,embedding"))
-    make_embeddings().nodes.clear().with_columns(embedding=pl.lit([1.0])).write_parquet(
-        tmp_path / "e.parquet"
-    )
+    make_embeddings().nodes.clear().with_columns(embedding=pl.lit([1.0])).write_parquet(tmp_path / "e.parquet")
     with pytest.raises(InputError, match="no rows"):
         read_embeddings(tmp_path / "e.parquet")
     (tmp_path / "empty.csv").write_text("")
@@ -299,9 +289,7 @@ def test_rows_of_a_type_keep_file_order_and_an_unknown_type_gets_a_hint() -> Non
         given_.of_type("diseases")
 
 
-def test_neither_file_appears_when_the_csv_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neither_file_appears_when_the_csv_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def disk_full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -75,9 +76,7 @@ def test_one_encoder_pass_for_all_micro_batches_equals_a_pass_for_each(small_gra
     shape = HGTShape(tuple(small_graph.type_offsets.tolist()), index.num_relations, 32, 32, 64, 2, 4)
     encoder = HGT(shape, generator=torch.Generator().manual_seed(0)).double()
     decoder = DistMult(len(small_graph.relations), 64, generator=torch.Generator().manual_seed(1)).double()
-    features = torch.randn(
-        small_graph.num_nodes, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
-    )
+    features = torch.randn(small_graph.num_nodes, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     sampler, rng = FactSampler(small_graph, settings), np.random.default_rng(0)
     batches = list(sampler.micro_batches(sampler.hide(rng), rng))
     parameters = [*encoder.parameters(), *decoder.parameters()]
@@ -91,9 +90,7 @@ def test_one_encoder_pass_for_all_micro_batches_equals_a_pass_for_each(small_gra
     z = encoder(features, index)
     scored = training._Scored(z)
     for batch in batches:
-        scored.backward(
-            lambda rows, b=batch: training._link_loss(rows, b, decoder), training._rows(batch), batch.share
-        )
+        scored.backward(partial(training._link_loss, batch=batch, decoder=decoder), training._rows(batch), batch.share)
     z.backward(scored.gradient)
     shared = gradients()
     for batch in batches:

@@ -161,10 +161,7 @@ def test_to_pyg_has_every_fact_in_both_directions_and_symmetric_ones_under_one_n
         ("gene", "rev_target", "drug"),
         ("gene", "interacts", "gene"),
     }
-    names = {
-        node_type: graph.nodes["node_key"][graph.rows_of(node_type)].to_list()
-        for node_type in graph.node_types
-    }
+    names = {node_type: graph.nodes["node_key"][graph.rows_of(node_type)].to_list() for node_type in graph.node_types}
     found = [
         (names[source_type][source], relation, names[target_type][target])
         for source_type, relation, target_type in data.edge_types
@@ -172,11 +169,7 @@ def test_to_pyg_has_every_fact_in_both_directions_and_symmetric_ones_under_one_n
     ]
     expected = [
         *FACTS,
-        *(
-            (target, f"rev_{relation}", source)
-            for source, relation, target in FACTS
-            if relation != "interacts"
-        ),
+        *((target, f"rev_{relation}", source) for source, relation, target in FACTS if relation != "interacts"),
         (ABL1, "interacts", PDE6G),
     ]
     assert sorted(found) == sorted(expected)

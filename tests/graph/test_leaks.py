@@ -118,9 +118,7 @@ def test_the_whole_graph_is_refused_as_training_graph_with_pair_relation_count_a
 
 
 def test_a_held_out_fact_swapped_under_a_reversed_relation_is_refused() -> None:
-    with pytest.raises(
-        LeakError, match=f"1 facts .*{METFORMIN_DIABETES}, joined by 'disease –treated by→ drug'"
-    ):
+    with pytest.raises(LeakError, match=f"1 facts .*{METFORMIN_DIABETES}, joined by 'disease –treated by→ drug'"):
         check_with((DIABETES, "treated by", METFORMIN))
 
 
@@ -171,9 +169,7 @@ def test_a_pair_in_two_parts_is_refused(one: str, other: str) -> None:
     split = split_holding_out_metformin_for_diabetes(graph)
     training = training_graph(graph, split)
     again = np.concatenate([getattr(split, other), getattr(split, one)])
-    with pytest.raises(
-        LeakError, match=f"1 pairs of the {one} part are in the {other} part .*Put every pair"
-    ):
+    with pytest.raises(LeakError, match=f"1 pairs of the {one} part are in the {other} part .*Put every pair"):
         check_no_leaks(training, replace(split, **{other: again}))
 
 
@@ -218,9 +214,7 @@ def test_embeddings_of_this_split_pass_and_those_of_the_whole_graph_or_another_s
         check_no_leaks_in_embeddings({"seed": "0"}, fingerprint)
     whole = replace(split, train=split.known, valid=split.valid[:0], test=split.test[:0])
     other = split_fingerprint(whole, graph)
-    with pytest.raises(
-        LeakError, match=f"trained on split {other[:12]}, and this is split {fingerprint[:12]}"
-    ):
+    with pytest.raises(LeakError, match=f"trained on split {other[:12]}, and this is split {fingerprint[:12]}"):
         check_no_leaks_in_embeddings({"split": other}, fingerprint)
 
 

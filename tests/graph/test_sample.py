@@ -28,9 +28,7 @@ def test_types_keep_their_shares_and_facts_are_those_between_the_kept(small_grap
         assert set(sample.nodes["node_type"][rows.start : rows.stop]) == {node_type}
         assert abs(sample.num_of(node_type) - small_graph.num_of(node_type) / 4) <= 1
     kept = set(sample.nodes["node_key"])
-    assert facts_by_key(sample) == {
-        fact for fact in facts_by_key(small_graph) if fact[0] in kept and fact[2] in kept
-    }
+    assert facts_by_key(sample) == {fact for fact in facts_by_key(small_graph) if fact[0] in kept and fact[2] in kept}
     assert sample.num_facts > 0
 
 

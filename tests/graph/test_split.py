@@ -42,9 +42,7 @@ from rxweave.kg.tables import Relation, Roles
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[Node], list[Fact]]:
     """At least ten treatments among few nodes, sibling and reversed relations, and names that come twice."""
-    names = st.sampled_from(
-        ["aspirin", "Aspirin ", "metformin", "imatinib", "a", "b", "c", "d", "e", "f", "7"]
-    )
+    names = st.sampled_from(["aspirin", "Aspirin ", "metformin", "imatinib", "a", "b", "c", "d", "e", "f", "7"])
     num_drugs, num_diseases = draw(st.integers(4, 7)), draw(st.integers(4, 7))
     drugs = [f"drug|DrugBank|DB{i}" for i in range(num_drugs)]
     diseases = [f"disease|MONDO|{i}" for i in range(num_diseases)]
@@ -54,9 +52,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Node], list[Fact]]:
     treatments = draw(st.sets(pair, min_size=10, max_size=16))
     siblings = draw(st.sets(pair, max_size=16))
     reversed_ = draw(st.sets(pair, max_size=16))
-    targets = draw(
-        st.sets(st.tuples(st.sampled_from(drugs), st.sampled_from(["gene|NCBI|1", "gene|NCBI|2"])))
-    )
+    targets = draw(st.sets(st.tuples(st.sampled_from(drugs), st.sampled_from(["gene|NCBI|1", "gene|NCBI|2"]))))
     facts: list[Fact] = [(drug, "indication", disease) for drug, disease in treatments]
     facts += [(drug, "off-label use", disease) for drug, disease in siblings]
     facts += [(disease, "treated by", drug) for drug, disease in reversed_]
@@ -80,16 +76,7 @@ def split_drawn(table: tuple[list[Node], list[Fact]], seed: int) -> tuple[Graph,
     """Split a drawn graph, where its namesakes leave at least four distinct treatments."""
     graph = graph_of(*table)
     thing = things_of(graph)
-    assume(
-        len(
-            {
-                (thing[drug], thing[disease])
-                for drug, relation, disease in table[1]
-                if relation == "indication"
-            }
-        )
-        > 3
-    )
+    assume(len({(thing[drug], thing[disease]) for drug, relation, disease in table[1] if relation == "indication"}) > 3)
     return graph, random_split(graph, seed=seed)
 
 
@@ -113,9 +100,7 @@ def test_the_training_graph_lacks_the_facts_of_held_out_pairs_and_of_their_names
 ) -> None:
     graph, split = split_drawn(table, seed)
     thing = things_of(graph)
-    held_out = {
-        (thing[drug], thing[disease]) for drug, disease in pair_keys(graph, split.held_out).iter_rows()
-    }
+    held_out = {(thing[drug], thing[disease]) for drug, disease in pair_keys(graph, split.held_out).iter_rows()}
     expected = []
     for source, relation, target in facts_of(graph):
         drug, disease = (target, source) if relation == "treated by" else (source, target)
@@ -138,9 +123,7 @@ def test_one_seed_gives_one_split(table: tuple[list[Node], list[Fact]], seed: in
 
 @settings(max_examples=20, deadline=None)
 @given(table=tables(), seed=st.integers(0, 2**31))
-def test_namesakes_are_never_on_both_sides_of_the_split(
-    table: tuple[list[Node], list[Fact]], seed: int
-) -> None:
+def test_namesakes_are_never_on_both_sides_of_the_split(table: tuple[list[Node], list[Fact]], seed: int) -> None:
     graph, split = split_drawn(table, seed)
     thing = things_of(graph)
     train, valid, test = (
@@ -188,9 +171,7 @@ def test_a_held_out_pair_loses_all_its_facts_each_with_its_reason() -> None:
     pairs = graph.pairs(("indication",))
     is_pain = (pair_keys(graph, pairs)["disease_key"] == PAIN).to_numpy()
     is_diabetes = (pair_keys(graph, pairs)["disease_key"] == DIABETES).to_numpy()
-    split = split_of_pairs(
-        graph, train=pairs[~is_pain & ~is_diabetes], valid=pairs[is_diabetes], test=pairs[is_pain]
-    )
+    split = split_of_pairs(graph, train=pairs[~is_pain & ~is_diabetes], valid=pairs[is_diabetes], test=pairs[is_pain])
     assert split.removed.rows() == [
         (PAIN, "treated by", ASPIRIN, "test", OTHER_RELATION),
         (METFORMIN, "indication", DIABETES, "valid", HELD_OUT_TREATMENT),
@@ -234,9 +215,7 @@ def test_nodes_are_one_thing_by_name_or_lettered_id_but_not_by_number() -> None:
 
 def test_no_treatments_is_refused_with_the_relations_that_are_there() -> None:
     roles = Roles(drug="drug", disease="disease", gene="gene", treats=("indicaton",))
-    with pytest.raises(
-        InputError, match=r"no facts of 'indicaton'.*–indication→ disease \(3 facts\).*Closest"
-    ):
+    with pytest.raises(InputError, match=r"no facts of 'indicaton'.*–indication→ disease \(3 facts\).*Closest"):
         random_split(graph_of(NODES, FACTS, roles=roles), seed=0)
 
 
@@ -252,9 +231,7 @@ def test_too_few_treatments_are_refused_with_the_counts() -> None:
         random_split(graph_of(NODES, FACTS), seed=0)
 
 
-@pytest.mark.parametrize(
-    ("valid", "test"), [(0.0, 0.2), (0.5, 0.5), (0.2, 1.0), (-0.1, 0.2), (0.2, float("nan"))]
-)
+@pytest.mark.parametrize(("valid", "test"), [(0.0, 0.2), (0.5, 0.5), (0.2, 1.0), (-0.1, 0.2), (0.2, float("nan"))])
 def test_impossible_fractions_are_refused(valid: float, test: float) -> None:
     with pytest.raises(ConfigError, match="their sum below 1"):
         random_split(grid(5, 4), valid_fraction=valid, test_fraction=test, seed=0)
@@ -282,9 +259,7 @@ def test_relations_of_one_name_between_other_types_keep_their_facts() -> None:
     pairs = graph.pairs(("indication",))
     split = split_of_pairs(graph, train=pairs[:0], valid=pairs[:1], test=pairs[1:])
     training = training_graph(graph, split)
-    assert [fact for fact in facts_of(training) if fact[1] == "indication"] == [
-        (ASPIRIN, "indication", "gene|NCBI|25")
-    ]
+    assert [fact for fact in facts_of(training) if fact[1] == "indication"] == [(ASPIRIN, "indication", "gene|NCBI|25")]
 
 
 def test_a_written_split_is_read_back_the_same(tmp_path: Path) -> None:
@@ -316,9 +291,7 @@ def test_reading_without_a_file_names_it(written: tuple[Path, Graph]) -> None:
         read_split(path, graph)
 
 
-def test_reading_two_files_of_different_splits_is_refused(
-    written: tuple[Path, Graph], tmp_path: Path
-) -> None:
+def test_reading_two_files_of_different_splits_is_refused(written: tuple[Path, Graph], tmp_path: Path) -> None:
     path, graph = written
     other = tmp_path / "other" / "split.parquet"
     write_split(random_split(graph, seed=4), graph, other)
@@ -330,9 +303,7 @@ def test_reading_two_files_of_different_splits_is_refused(
 def test_reading_with_the_training_graph_is_refused(written: tuple[Path, Graph]) -> None:
     path, graph = written
     training = training_graph(graph, read_split(path, graph))
-    with pytest.raises(
-        InputError, match=r"0 treatments of the graph are not in it, and 10 of its pairs are no"
-    ):
+    with pytest.raises(InputError, match=r"0 treatments of the graph are not in it, and 10 of its pairs are no"):
         read_split(path, training)
 
 
@@ -344,9 +315,7 @@ def rewrite(path: Path, table: pl.DataFrame) -> None:
 def test_reading_an_unknown_part_is_refused(written: tuple[Path, Graph], part: str | None) -> None:
     path, graph = written
     table = pl.read_parquet(path)
-    rewrite(
-        path, table.with_columns(part=pl.when(pl.col("part") == "valid").then(pl.lit(part)).otherwise("part"))
-    )
+    rewrite(path, table.with_columns(part=pl.when(pl.col("part") == "valid").then(pl.lit(part)).otherwise("part")))
     with pytest.raises(InputError, match="4 rows have a part other than train, valid, test"):
         read_split(path, graph)
 

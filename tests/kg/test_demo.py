@@ -65,9 +65,7 @@ def test_an_id_alone_does_not_name_a_node(kg: KnowledgeGraph) -> None:
 
 
 def test_every_name_says_that_the_node_is_synthetic(kg: KnowledgeGraph) -> None:
-    assert (
-        kg.nodes["node_name"].str.contains(r"^synthetic (drug|disease|gene|pathway|phenotype) \d{4}$").all()
-    )
+    assert kg.nodes["node_name"].str.contains(r"^synthetic (drug|disease|gene|pathway|phenotype) \d{4}$").all()
     assert kg.nodes["node_name"].is_unique().all()
     assert set(kg.nodes["node_source"]) == {"Synthetic"}
     assert any("Synthetic" in note and "seed 0" in note for note in kg.report.notes)
@@ -193,9 +191,7 @@ def test_shared_genes_tell_treatments_from_other_pairs_better_than_the_degree_pr
         ({"seed": -1}, ("-1", "from 0 up")),
     ],
 )
-def test_impossible_settings_are_refused_with_the_numbers(
-    settings: dict[str, int], words: tuple[str, ...]
-) -> None:
+def test_impossible_settings_are_refused_with_the_numbers(settings: dict[str, int], words: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
         demo_kg(**settings)
     assert all(word in str(caught.value) for word in words)

@@ -105,9 +105,7 @@ def test_an_edge_list_without_a_header_loses_no_row(kg: KnowledgeGraph, copy: Pa
 BAD_EDGES = {
     "source 'Compound::DB1' is not in the node table": "Compound::DB1\tCtD\tDisease::DOID:9744",
     "target 'Disease::DOID:1' is not in the node table": "Compound::DB00014\tCtD\tDisease::DOID:1",
-    "CtD joins Disease to Compound here; expected Compound to Disease": (
-        "Disease::DOID:9744\tCtD\tCompound::DB00014"
-    ),
+    "CtD joins Disease to Compound here; expected Compound to Disease": ("Disease::DOID:9744\tCtD\tCompound::DB00014"),
     "CtD joins Compound to Gene here; expected Compound to Disease": "Compound::DB00014\tCtD\tGene::5148",
     "the metaedge is empty": "Compound::DB00014\t\tDisease::DOID:9744",
     "2 fields, expected 3 (source, metaedge, target)": "Compound::DB00014\tCtD",

@@ -168,9 +168,9 @@ def test_the_first_name_in_the_file_is_kept(tmp_path: Path) -> None:
     again = load_kg(write_kg(tmp_path, [header, *reversed(rows)]))
     names = dict(again.nodes.select("node_key", "node_name").iter_rows())
     assert names[DIABETES] == "type 2 diabetes mellitus"  # the biomarker row, now first, has it
-    assert load_kg(write_kg(tmp_path, [header, *rows[20:]])).nodes.filter(node_key=DIABETES)[
-        "node_name"
-    ].to_list() == ["diabetes type II"]
+    assert load_kg(write_kg(tmp_path, [header, *rows[20:]])).nodes.filter(node_key=DIABETES)["node_name"].to_list() == [
+        "diabetes type II"
+    ]
 
 
 def test_a_doubled_file_has_the_same_facts_and_as_many_more_exact_duplicates(
@@ -220,9 +220,7 @@ def test_kg_csv_is_preferred_to_its_forerunners_and_others_are_ambiguous(tmp_pat
         (tmp_path / name).write_bytes((SLICE / "kg.csv").read_bytes())
     assert primekg.find(tmp_path) == (tmp_path / "kg.csv",)
     (tmp_path / "kg.csv").rename(tmp_path / "kg_giant.csv")
-    with pytest.raises(
-        InputError, match=r"more than one PrimeKG file: kg_giant.csv, kg_raw.csv. Name the file"
-    ):
+    with pytest.raises(InputError, match=r"more than one PrimeKG file: kg_giant.csv, kg_raw.csv. Name the file"):
         primekg.find(tmp_path)
 
 

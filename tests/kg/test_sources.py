@@ -61,9 +61,7 @@ def test_a_demo_size_is_a_whole_number(source: str) -> None:
 
 
 def test_a_missing_path_says_what_is_near_and_what_to_do() -> None:
-    with pytest.raises(
-        InputError, match=r"does not exist.*holds hetionet, primekg, triples.*Closest: 'primekg'"
-    ):
+    with pytest.raises(InputError, match=r"does not exist.*holds hetionet, primekg, triples.*Closest: 'primekg'"):
         load_kg(DATA / "primkg")
 
 
@@ -81,9 +79,7 @@ def test_a_folder_without_a_graph_says_what_it_holds_and_what_was_expected(tmp_p
 def test_a_file_that_is_no_graph_shows_its_first_line(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("drug,score\naspirin,1\n")
-    with pytest.raises(
-        InputError, match=r"list.csv is not a graph: its first line has drug, score. Expected primekg"
-    ):
+    with pytest.raises(InputError, match=r"list.csv is not a graph: its first line has drug, score. Expected primekg"):
         load_kg(path)
 
 
@@ -136,9 +132,7 @@ def test_node_types_are_kept_with_the_facts_between_them() -> None:
 
 
 def test_an_unknown_node_type_is_refused_with_the_closest() -> None:
-    with pytest.raises(
-        InputError, match=r"'diseases' is not in primekg \(it has disease, drug.*Closest: 'disease'"
-    ):
+    with pytest.raises(InputError, match=r"'diseases' is not in primekg \(it has disease, drug.*Closest: 'disease'"):
         load_kg(DATA / "primekg", include_node_types=["drug", "diseases"])
     with pytest.raises(ConfigError, match="include_node_types is empty"):
         load_kg(DATA / "primekg", include_node_types=[])

@@ -44,9 +44,7 @@ def test_a_stray_quote_in_an_unquoted_name_is_a_character(tmp_path: Path) -> Non
     assert read_table(path, COLUMNS).frame["name"].to_list() == ['5" needle', "plain"]
 
 
-@pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, lambda data: gzip.compress(data) + gzip.compress(b"4,d,k\n")]
-)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda data: gzip.compress(data) + gzip.compress(b"4,d,k\n")])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_packing_byte_order_mark_and_line_ends_change_nothing(tmp_path: Path, pack, bom, end) -> None:
@@ -201,9 +199,7 @@ def test_a_file_without_one_sound_row_is_refused_even_when_skipping(tmp_path: Pa
         ("quote.csv", b'id,"name,kind\n1,a,k\n', "line 1: a quote is opened and not closed"),
     ],
 )
-def test_a_file_that_is_no_table_is_one_clear_error(
-    tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+def test_a_file_that_is_no_table_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = write(tmp_path, content, name)
     with pytest.raises(InputError) as caught:
         read_table(path, COLUMNS)

@@ -25,9 +25,7 @@ Facts = dict[Relation, list[tuple[int, int]]]
 """Facts of each relation, both ends numbered within their types."""
 
 
-def graph_of(
-    sizes: dict[str, int], facts: Facts, *, names: dict[tuple[str, int], str] | None = None
-) -> Graph:
+def graph_of(sizes: dict[str, int], facts: Facts, *, names: dict[tuple[str, int], str] | None = None) -> Graph:
     """Build a graph; nodes are named after their type and number unless `names` says otherwise."""
     node_types = tuple(sorted(sizes))
     offsets = np.concatenate([[0], np.cumsum([sizes[t] for t in node_types])]).astype(np.int64)
@@ -40,16 +38,13 @@ def graph_of(
     columns = ["node_key", "node_id", "node_name", "node_type", "node_source"]
     nodes = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
     arrays = tuple(
-        np.array(pairs, np.int64).reshape(-1, 2).T
-        + np.array([[start[r.source_type]], [start[r.target_type]]])
+        np.array(pairs, np.int64).reshape(-1, 2).T + np.array([[start[r.source_type]], [start[r.target_type]]])
         for r, pairs in facts.items()
     )
     return Graph("test", nodes, node_types, offsets, tuple(facts), arrays, ROLES)
 
 
-def random_graph(
-    seed: int, *, drugs: int = 5, diseases: int = 4, genes: int = 6, density: float = 0.3
-) -> Graph:
+def random_graph(seed: int, *, drugs: int = 5, diseases: int = 4, genes: int = 6, density: float = 0.3) -> Graph:
     """A graph of every kind of relation, each possible fact there with the same chance."""
     rng = np.random.default_rng(seed)
     sizes = {"drug": drugs, "disease": diseases, "gene": genes}

@@ -29,9 +29,7 @@ TRAIN = np.array([[0, 0], [0, 1], [1, 1], [2, 1], [0, 2]])
 def order(scores: np.ndarray) -> list[tuple[int, int]]:
     """Give the cells of a matrix from the highest score to the lowest."""
     best_first = np.argsort(-scores, axis=None, kind="stable")
-    return [
-        (int(row), int(column)) for row, column in np.stack(np.unravel_index(best_first, scores.shape), 1)
-    ]
+    return [(int(row), int(column)) for row, column in np.stack(np.unravel_index(best_first, scores.shape), 1)]
 
 
 def test_the_degree_prior_is_the_product_of_treatments() -> None:
@@ -91,15 +89,11 @@ def test_popularity_ranks_one_side_and_ties_the_other() -> None:
 
 
 def test_repeated_training_pairs_count_once() -> None:
-    np.testing.assert_array_equal(
-        degree_prior(np.concatenate([TRAIN, TRAIN]), 4, 3), degree_prior(TRAIN, 4, 3)
-    )
+    np.testing.assert_array_equal(degree_prior(np.concatenate([TRAIN, TRAIN]), 4, 3), degree_prior(TRAIN, 4, 3))
 
 
 def test_training_pairs_outside_the_matrix_are_refused() -> None:
-    with pytest.raises(
-        InputError, match=r"1 training pairs lie outside 2 drugs × 3 diseases, first \[2, 1\]"
-    ):
+    with pytest.raises(InputError, match=r"1 training pairs lie outside 2 drugs × 3 diseases, first \[2, 1\]"):
         degree_prior(TRAIN, 2, 3)
 
 

@@ -42,9 +42,7 @@ def test_probabilities_are_those_of_scikit_learns_sigmoid_calibration(seed: int)
     ours = fit_calibration(scores, treated).probability(scores)
     theirs = CalibratedClassifierCV(FrozenEstimator(ScoreItself()), method="sigmoid", ensemble=False)
     theirs.fit(scores[:, None].astype(np.float64), treated.astype(int))
-    np.testing.assert_allclose(
-        ours, theirs.predict_proba(scores[:, None].astype(np.float64))[:, 1], atol=1e-4
-    )
+    np.testing.assert_allclose(ours, theirs.predict_proba(scores[:, None].astype(np.float64))[:, 1], atol=1e-4)
 
 
 def test_the_line_that_made_the_labels_is_found_again() -> None:

@@ -32,14 +32,10 @@ ALL = FeatureSettings()
 
 
 def scale_of(graph: Graph) -> PathScale:
-    return fit_scale(
-        graph, max_length=3, damping=0.5, max_paths=200, num_diseases=512, rng=np.random.default_rng(0)
-    )
+    return fit_scale(graph, max_length=3, damping=0.5, max_paths=200, num_diseases=512, rng=np.random.default_rng(0))
 
 
-def features_of(
-    graph: Graph, settings: FeatureSettings = ALL, *, scale: PathScale | None = None
-) -> PairFeatures:
+def features_of(graph: Graph, settings: FeatureSettings = ALL, *, scale: PathScale | None = None) -> PairFeatures:
     return pair_features(graph, vectors_of(graph), scale or scale_of(graph), settings, seed=0)
 
 
@@ -52,17 +48,13 @@ def busy_graph(seed: int) -> Graph:
     """A random graph in which every node has facts other than with drugs or diseases."""
     graph = random_graph(seed, drugs=6, diseases=5, genes=5, density=0.4)
     facts = {
-        rel: (
-            found - np.array([[graph.rows_of(rel.source_type).start], [graph.rows_of(rel.target_type).start]])
-        ).T
+        rel: (found - np.array([[graph.rows_of(rel.source_type).start], [graph.rows_of(rel.target_type).start]])).T
         for rel, found in zip(graph.relations, graph.facts, strict=True)
     }
     listed = {rel: {(int(s), int(t)) for s, t in found} for rel, found in facts.items()}
     listed[BINDS] |= {(drug, 0) for drug in range(6)}
     listed[LINKED] |= {(disease, 0) for disease in range(5)}
-    return graph_of(
-        {"drug": 6, "disease": 5, "gene": 5}, {rel: sorted(found) for rel, found in listed.items()}
-    )
+    return graph_of({"drug": 6, "disease": 5, "gene": 5}, {rel: sorted(found) for rel, found in listed.items()})
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -87,9 +79,7 @@ def test_a_pairs_own_facts_do_shape_its_scoring_features() -> None:
     changed = 0
     for pair in graph.pairs(("treats",)):
         bare = features_of(without_pair(graph, *pair.tolist()), scale=scale)
-        changed += not np.array_equal(
-            features.scoring_rows(pair[None]), bare.scoring_rows(pair[None]), equal_nan=True
-        )
+        changed += not np.array_equal(features.scoring_rows(pair[None]), bare.scoring_rows(pair[None]), equal_nan=True)
     assert changed == len(graph.pairs(("treats",)))
 
 
@@ -244,9 +234,7 @@ def test_genes_may_lack_a_vector_but_drugs_and_diseases_may_not() -> None:
     genes = (graph.nodes["node_type"] == "gene").to_numpy()
     np.testing.assert_array_equal(aligned_vectors(only(~genes), graph), np.where(genes[:, None], 0, vectors))
     first_drug = np.arange(graph.num_nodes) == graph.rows_of("drug").start
-    with pytest.raises(
-        InputError, match=r"1 drugs and diseases of test have no embedding, first 'drug\|Test\|0000'"
-    ):
+    with pytest.raises(InputError, match=r"1 drugs and diseases of test have no embedding, first 'drug\|Test\|0000'"):
         aligned_vectors(only(~first_drug), graph)
 
 

@@ -27,9 +27,7 @@ def test_the_fold_of_a_pair_depends_on_the_pair_and_the_seed_only() -> None:
     folds = pair_folds(graph, num_folds=5, seed=3)
     shuffled = np.random.default_rng(0).permutation(len(pairs))
     np.testing.assert_array_equal(folds.of(pairs)[shuffled], folds.of(pairs[shuffled]))
-    np.testing.assert_array_equal(
-        folds.of(pairs), pair_folds(without_pair(graph, 0, 0), num_folds=5, seed=3).of(pairs)
-    )
+    np.testing.assert_array_equal(folds.of(pairs), pair_folds(without_pair(graph, 0, 0), num_folds=5, seed=3).of(pairs))
     assert not np.array_equal(folds.of(pairs), pair_folds(graph, num_folds=5, seed=4).of(pairs))
 
 

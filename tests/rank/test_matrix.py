@@ -109,9 +109,7 @@ def test_every_pair_has_one_row_ordered_by_its_score(three: Scored, table: pl.Da
 
 def test_names_ids_and_known_pairs_are_those_of_the_graph(three: Scored, table: pl.DataFrame) -> None:
     _, _, _, graph, split = three
-    joined = table.join(
-        graph.nodes.select("node_key", "node_name", "node_id"), left_on="drug_key", right_on="node_key"
-    )
+    joined = table.join(graph.nodes.select("node_key", "node_name", "node_id"), left_on="drug_key", right_on="node_key")
     assert joined["drug_name"].equals(joined["node_name"])
     assert joined["drug_id"].equals(joined["node_id"])
     keys = graph.nodes["node_key"]
@@ -163,9 +161,7 @@ def test_ties_keep_the_order_of_drugs_then_diseases(two: Scored) -> None:
     ranker, _, scores, graph, _ = two
     flat = PairScores(np.zeros_like(scores.treats), None)
     table = predictions_table(ranker, flat, graph, np.empty((0, 2), np.int64))
-    assert table.select("drug_key", "disease_key").equals(
-        table.select("drug_key", "disease_key").sort(pl.all())
-    )
+    assert table.select("drug_key", "disease_key").equals(table.select("drug_key", "disease_key").sort(pl.all()))
 
 
 def test_top_drugs_keeps_the_first_rows_of_each_disease(three: Scored, table: pl.DataFrame) -> None:
@@ -205,6 +201,4 @@ def test_the_csv_of_a_long_table_holds_the_best_drugs_of_each_disease_and_says_s
     first = table.group_by("disease_key", maintain_order=True).head(3).sort("rank")
     assert text["rank"].to_list() == first["rank"].to_list()
     assert len(pl.read_parquet(written.parquet)) == len(table)
-    assert (
-        written.note == "p.csv holds the 3 best drugs of each disease, 51 of 408 pairs; all are in p.parquet."
-    )
+    assert written.note == "p.csv holds the 3 best drugs of each disease, 51 of 408 pairs; all are in p.parquet."

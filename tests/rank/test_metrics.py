@@ -51,9 +51,7 @@ def side_values(side: SideMetrics) -> dict[str, float]:
 
 def values(metrics: RankingMetrics) -> dict[str, float]:
     found = {f"drug side {name}": value for name, value in side_values(metrics.drugs_given_disease).items()}
-    found |= {
-        f"disease side {name}": value for name, value in side_values(metrics.diseases_given_drug).items()
-    }
+    found |= {f"disease side {name}": value for name, value in side_values(metrics.diseases_given_drug).items()}
     return found | {"auroc": metrics.auroc.value, "auprc": metrics.auprc.value}
 
 
@@ -87,9 +85,7 @@ def test_infinite_scores_rank_at_the_ends() -> None:
 def test_metrics_of_a_worked_example() -> None:
     # Rows are drugs, columns diseases. Test pairs: (0, 0), (1, 0), (2, 2); (0, 1) is known from training.
     scores = np.array([[0.9, 1.0, 0.1], [0.2, 0.6, 0.4], [0.5, 0.3, 0.4]])
-    metrics = evaluate_ranking(
-        scores, pairs((0, 0), (1, 0), (2, 2)), pairs((0, 1)), seed=0, num_bootstraps=10
-    )
+    metrics = evaluate_ranking(scores, pairs((0, 0), (1, 0), (2, 2)), pairs((0, 1)), seed=0, num_bootstraps=10)
     # Disease side: drug 0 has only disease 2 left to beat: rank 1. Drug 1: .6 and .4 are above .2: rank 3.
     # Drug 2: .5 is above .4: rank 2.
     disease_side = side_values(metrics.diseases_given_drug)
@@ -114,9 +110,7 @@ def test_metrics_of_a_worked_example() -> None:
 
 
 def test_a_constant_matrix_gets_the_middle_of_all_candidates_and_chance_precision() -> None:
-    metrics = evaluate_ranking(
-        np.zeros((101, 11), np.float32), pairs((3, 4), (50, 7)), NONE, seed=0, num_bootstraps=10
-    )
+    metrics = evaluate_ranking(np.zeros((101, 11), np.float32), pairs((3, 4), (50, 7)), NONE, seed=0, num_bootstraps=10)
     drug_side, disease_side = (
         side_values(metrics.drugs_given_disease),
         side_values(metrics.diseases_given_drug),
@@ -236,9 +230,7 @@ def test_renaming_drugs_and_diseases_leaves_every_metric_as_it_is(seed: int, lev
     scores=hnp.arrays(np.float64, (6, 5), elements=st.integers(-50, 50).map(float)),
     codes=st.lists(st.integers(0, 29), min_size=2, max_size=12, unique=True),
 )
-def test_a_monotone_transform_of_the_scores_leaves_every_metric_as_it_is(
-    scores: np.ndarray, codes: list[int]
-) -> None:
+def test_a_monotone_transform_of_the_scores_leaves_every_metric_as_it_is(scores: np.ndarray, codes: list[int]) -> None:
     known = np.stack(np.divmod(np.array(codes), 5), axis=1)
     test = known[::2]
     before = evaluate_ranking(scores, test, known, seed=0, num_bootstraps=20)
@@ -291,9 +283,7 @@ def test_test_pairs_are_known_whether_or_not_known_lists_them_and_repeats_in_kno
     train = np.array([pair for pair in known.tolist() if tuple(pair) not in listed])
     expected = evaluate_ranking(scores, test, known, seed=0, num_bootstraps=5)
     assert evaluate_ranking(scores, test, train, seed=0, num_bootstraps=5) == expected
-    assert (
-        evaluate_ranking(scores, test, np.concatenate([known, known]), seed=0, num_bootstraps=5) == expected
-    )
+    assert evaluate_ranking(scores, test, np.concatenate([known, known]), seed=0, num_bootstraps=5) == expected
 
 
 # Intervals.
@@ -364,9 +354,7 @@ def test_nan_scores_are_refused_with_their_number() -> None:
 @pytest.mark.parametrize("pair", [(30, 0), (0, 20), (-1, 0)])
 def test_pairs_outside_the_matrix_are_refused(pair: tuple[int, int]) -> None:
     scores, test, known = problem(12)
-    with pytest.raises(
-        InputError, match=r"1 test pairs lie outside the score matrix of 30 drugs × 20 diseases"
-    ):
+    with pytest.raises(InputError, match=r"1 test pairs lie outside the score matrix of 30 drugs × 20 diseases"):
         evaluate_ranking(scores, np.concatenate([test, pairs(pair)]), known, seed=0)
     with pytest.raises(InputError, match=r"1 known pairs lie outside"):
         evaluate_ranking(scores, test, np.concatenate([known, pairs(pair)]), seed=0)

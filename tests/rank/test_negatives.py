@@ -47,9 +47,7 @@ def test_every_free_pair_is_drawn_equally_often() -> None:
     train = np.array([[0, 0], [2, 3], [5, 4]])
     times = np.zeros((6, 5))
     for seed in range(3000):
-        drawn = uniform_negatives(
-            train, num_drugs=6, num_diseases=5, ratio=3, rng=np.random.default_rng(seed)
-        )
+        drawn = uniform_negatives(train, num_drugs=6, num_diseases=5, ratio=3, rng=np.random.default_rng(seed))
         times[drawn[:, 0], drawn[:, 1]] += 1
     assert times[train[:, 0], train[:, 1]].tolist() == [0, 0, 0]
     free = np.delete(times.ravel(), train[:, 0] * 5 + train[:, 1])
@@ -68,8 +66,7 @@ def test_pairs_outside_the_training_graph_may_be_drawn() -> None:
 def test_the_same_generator_gives_the_same_draw() -> None:
     train = np.array([[0, 0], [7, 7]])
     draws = [
-        uniform_negatives(train, num_drugs=50, num_diseases=40, rng=np.random.default_rng(seed))
-        for seed in (0, 0, 1)
+        uniform_negatives(train, num_drugs=50, num_diseases=40, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert as_set(draws[0]) != as_set(draws[2])
@@ -78,13 +75,9 @@ def test_the_same_generator_gives_the_same_draw() -> None:
 
 def test_a_ratio_under_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="negatives_per_positive is 0"):
-        uniform_negatives(
-            np.array([[0, 0]]), num_drugs=2, num_diseases=2, ratio=0, rng=np.random.default_rng(0)
-        )
+        uniform_negatives(np.array([[0, 0]]), num_drugs=2, num_diseases=2, ratio=0, rng=np.random.default_rng(0))
 
 
 def test_a_pair_both_treated_and_contraindicated_is_a_treatment() -> None:
-    graph = graph_of(
-        {"drug": 3, "disease": 3, "gene": 1}, {TREATS: [(0, 0), (1, 1)], HARMS: [(1, 1), (2, 0)]}
-    )
+    graph = graph_of({"drug": 3, "disease": 3, "gene": 1}, {TREATS: [(0, 0), (1, 1)], HARMS: [(1, 1), (2, 0)]})
     assert as_set(contraindicated_pairs(graph)) == {(2, 0)}

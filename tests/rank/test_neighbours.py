@@ -60,6 +60,4 @@ def test_turning_all_vectors_changes_nothing() -> None:
     lists = sp.csr_array((rng.random((4, 8)) < 0.5).astype(np.float32))
     yes = np.full(8, True)
     plain, turned = (similarity(v, yes, yes) for v in (vectors, (vectors @ turn).astype(np.float32)))
-    np.testing.assert_allclose(
-        summarise(plain, np.arange(8), lists), summarise(turned, np.arange(8), lists), atol=1e-5
-    )
+    np.testing.assert_allclose(summarise(plain, np.arange(8), lists), summarise(turned, np.arange(8), lists), atol=1e-5)

@@ -189,9 +189,7 @@ def test_scale_from_a_sample_of_diseases_is_seeded() -> None:
 
 
 def test_metapaths_a_graph_lacks_are_named() -> None:
-    with pytest.raises(
-        InputError, match=r"test has no metapath 'drug –cures→ disease' \(1 of 2 are missing\)"
-    ):
+    with pytest.raises(InputError, match=r"test has no metapath 'drug –cures→ disease' \(1 of 2 are missing\)"):
         named_paths(hand_graph(), [GENE_PATH, "drug –cures→ disease"], 3)
 
 

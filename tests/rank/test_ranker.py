@@ -35,9 +35,7 @@ def three_classes() -> Fitted:
 @pytest.fixture(scope="module")
 def two_classes() -> Fitted:
     graph = planted_graph()
-    bare = {
-        r: np.zeros(fact.shape[1], bool) for r, fact in enumerate(graph.facts) if graph.relations[r] == HARMS
-    }
+    bare = {r: np.zeros(fact.shape[1], bool) for r, fact in enumerate(graph.facts) if graph.relations[r] == HARMS}
     return fitted_on(graph.keep_facts(bare))
 
 
@@ -112,9 +110,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(two_classes
 
 
 @pytest.mark.parametrize("fixture", ["three_classes", "two_classes"])
-def test_a_saved_ranker_scores_exactly_as_before(
-    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_a_saved_ranker_scores_exactly_as_before(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     fitted: Fitted = request.getfixturevalue(fixture)
     ranker, training, split, embeddings = fitted
     ranker.save(tmp_path)
@@ -164,9 +160,7 @@ def test_a_model_is_not_asked_about_pairs_it_was_told_are_unknown(two_classes: F
     ranker, training, _, embeddings = two_classes
     pairs = all_pairs(training)
     rows = ranker.features(training, embeddings).scoring_rows(pairs)
-    margins = np.stack(
-        [booster.predict(xgb.DMatrix(rows), output_margin=True) for booster in ranker.boosters]
-    )
+    margins = np.stack([booster.predict(xgb.DMatrix(rows), output_margin=True) for booster in ranker.boosters])
     codes = pairs[:, 0] * training.num_of("disease") + pairs[:, 1]
     expected = np.empty(len(pairs))
     told_by = []
@@ -202,9 +196,7 @@ def test_validation_treatments_serve_for_probabilities_only(two_classes: Fitted)
     uncalibrated = fit_ranker(training, merged, embeddings, SMALL, seed=0)
     assert uncalibrated.calibration.num_treatments == 0
     assert uncalibrated.calibration != ranker.calibration
-    np.testing.assert_array_equal(
-        scores_of((uncalibrated, training, split, embeddings)), scores_of(two_classes)
-    )
+    np.testing.assert_array_equal(scores_of((uncalibrated, training, split, embeddings)), scores_of(two_classes))
 
 
 def test_a_graph_that_still_holds_held_out_treatments_is_refused() -> None:
@@ -257,9 +249,7 @@ def test_progress_names_each_stage_and_rises() -> None:
     split, training = split_at(graph, num_valid=5, num_test=5)
     seen: list[tuple[str, float]] = []
     settings = SMALL.but(num_trees=2, features=FeatureSettings(groups=("degrees",)))
-    fit_ranker(
-        training, split, None, settings, seed=0, progress=lambda what, share: seen.append((what, share))
-    )
+    fit_ranker(training, split, None, settings, seed=0, progress=lambda what, share: seen.append((what, share)))
     shares = [share for _, share in seen]
     assert shares == sorted(shares)
     assert 0 <= shares[0] <= shares[-1] <= 1

@@ -62,12 +62,8 @@ def test_cosines_of_type_with_type_and_over_all_agree_with_scikit_learn() -> Non
             assert report.cosine_matrix[i, j] == pytest.approx(expected, abs=1e-8)
     assert report.overall.mean_cosine == pytest.approx(cosine[np.triu_indices(46, 1)].mean(), abs=1e-8)
     kinds = given_.nodes["node_type"].to_numpy()
-    assert report.overall.across_type_cosine == pytest.approx(
-        cosine[kinds[:, None] != kinds].mean(), abs=1e-8
-    )
-    assert np.diag(report.cosine_matrix) == pytest.approx(
-        [measured.cosines.mean for measured in report.types]
-    )
+    assert report.overall.across_type_cosine == pytest.approx(cosine[kinds[:, None] != kinds].mean(), abs=1e-8)
+    assert np.diag(report.cosine_matrix) == pytest.approx([measured.cosines.mean for measured in report.types])
 
 
 def test_a_sample_stands_for_the_whole_type() -> None:

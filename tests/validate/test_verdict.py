@@ -28,9 +28,7 @@ def embeddings_of(**types: np.ndarray) -> Embeddings:
     return Embeddings(nodes, np.concatenate(list(types.values())).astype(np.float32), {})
 
 
-def spread_out(
-    num: int, dim: int = 64, *, seed: int = 0, power: float = 0.0, offset: float = 0.0
-) -> np.ndarray:
+def spread_out(num: int, dim: int = 64, *, seed: int = 0, power: float = 0.0, offset: float = 0.0) -> np.ndarray:
     """Vectors whose directions fade as k^-power, around a mean of `offset` times their typical length."""
     rng = np.random.default_rng(seed)
     scale = np.arange(1, dim + 1) ** -power
@@ -115,9 +113,7 @@ def test_diseases_that_are_nearly_equal_are_collapsed(roles: bool) -> None:
 @pytest.mark.parametrize("roles", [True, False])
 @pytest.mark.parametrize("noise", [0.0, 1e-3])
 def test_well_separated_types_of_one_point_each_are_collapsed(roles: bool, noise: float) -> None:
-    centres = {
-        name: spread_out(1, seed=i) for i, name in enumerate(("drug", "disease", *"abcdefghijklmnopqrst"))
-    }
+    centres = {name: spread_out(1, seed=i) for i, name in enumerate(("drug", "disease", *"abcdefghijklmnopqrst"))}
     types = {name: c + noise * spread_out(60, seed=i) for i, (name, c) in enumerate(centres.items())}
     report = measure_collapse(embeddings_of(**types))
     # What makes this case treacherous: over all types it looks healthy.
@@ -136,9 +132,7 @@ def test_all_zero_vectors_are_collapsed_and_said_to_be_zero() -> None:
 
 
 def test_half_collapsed_diseases_are_a_warning() -> None:
-    verdict = verdict_on(
-        ranking=BEATS, drug=spread_out(300), disease=spread_out(200, seed=1, power=0.3, offset=1.3)
-    )
+    verdict = verdict_on(ranking=BEATS, drug=spread_out(300), disease=spread_out(200, seed=1, power=0.3, offset=1.3))
     cosine = finding(verdict, "disease", "mean_cosine")
     assert 0.57 < cosine.value < 0.75
     assert verdict.types["disease"] == "warning"
@@ -225,9 +219,7 @@ def calibration_run(**types: tuple[int, float, float, int]) -> CollapseReport:
             TypeReport(name, num, num, num, cosines, (cosine, cosine), spread, (rankme, rankme), 0.0, 0.0, 0,
                        cosines, spread)
         )  # fmt: skip
-    together = OverallReport(
-        9999, 0.4, 0.3, Spread(6000, 512, 140.0, 150.0, 60.0, 60, 80, 512, 0, np.ones(512))
-    )
+    together = OverallReport(9999, 0.4, 0.3, Spread(6000, 512, 140.0, 150.0, 60.0, 60, 80, 512, 0, np.ones(512)))
     return CollapseReport(512, 0, 3000, tuple(reports), np.eye(len(reports)), together)
 
 

@@ -95,9 +95,7 @@ class FactSampler:
             mask[first + facts] = True
         return mask
 
-    def micro_batches(
-        self, chosen: list[Int[np.ndarray, " _"]], rng: np.random.Generator
-    ) -> Iterator[FactBatch]:
+    def micro_batches(self, chosen: list[Int[np.ndarray, " _"]], rng: np.random.Generator) -> Iterator[FactBatch]:
         """Cut the chosen facts into `accumulation_steps` micro-batches and give each relation's part of each."""
         for part in range(self.settings.accumulation_steps):
             for r, facts in enumerate(chosen):
@@ -105,9 +103,7 @@ class FactSampler:
                 if len(batch):
                     yield self._batch(r, batch, len(batch) / len(facts), rng)
 
-    def _batch(
-        self, r: int, facts: Int[np.ndarray, " facts"], share: float, rng: np.random.Generator
-    ) -> FactBatch:
+    def _batch(self, r: int, facts: Int[np.ndarray, " facts"], share: float, rng: np.random.Generator) -> FactBatch:
         relation = self.graph.relations[r]
         source, target = self.graph.facts[r][:, facts]
         source_rows = self.graph.rows_of(relation.source_type)
@@ -127,10 +123,9 @@ class FactSampler:
         )
 
     def _negatives(self, r: int, rows: slice, rng: np.random.Generator) -> Int[np.ndarray, " negatives"]:
-        wanted = (
-            self.settings.num_treatment_negatives if r in self.treatment_like else self.settings.num_negatives
-        )
+        wanted = self.settings.num_treatment_negatives if r in self.treatment_like else self.settings.num_negatives
         size = rows.stop - rows.start
         if size <= wanted:
             return np.arange(rows.start, rows.stop)
-        return rows.start + rng.choice(size, wanted, replace=False, shuffle=False)
+        picked: Int[np.ndarray, " negatives"] = rng.choice(size, wanted, replace=False, shuffle=False)
+        return picked + int(rows.start)

@@ -36,15 +36,14 @@ def svd_features(graph: Graph, dim: int, *, seed: int) -> Float32[np.ndarray, "n
 
 def balanced_adjacency(graph: Graph) -> sp.csr_matrix:
     """Give the symmetric nodes × nodes adjacency in which each relation weighs by its degree-normalised facts."""
-    total = sp.csr_matrix((graph.num_nodes, graph.num_nodes), dtype=np.float32)
+    nothing = np.empty(0, np.int64)
+    total = _symmetric(nothing, nothing, graph.num_nodes)
     for source, target in graph.facts:
         total = total + _normalised(_symmetric(source, target, graph.num_nodes))
     return _normalised(total)
 
 
-def _symmetric(
-    source: Int[np.ndarray, " facts"], target: Int[np.ndarray, " facts"], num_nodes: int
-) -> sp.csr_matrix:
+def _symmetric(source: Int[np.ndarray, " facts"], target: Int[np.ndarray, " facts"], num_nodes: int) -> sp.csr_matrix:
     ones = np.ones(len(source), np.float32)
     one_way = sp.csr_matrix((ones, (source, target)), shape=(num_nodes, num_nodes))
     return (one_way + one_way.T).tocsr()
@@ -55,4 +54,5 @@ def _normalised(matrix: sp.csr_matrix) -> sp.csr_matrix:
     degree = np.asarray(matrix.sum(1)).ravel()
     scale = np.zeros_like(degree)
     scale[degree > 0] = degree[degree > 0] ** -0.5
-    return (sp.diags(scale) @ matrix @ sp.diags(scale)).tocsr().astype(np.float32)
+    scaled: sp.csr_matrix = (sp.diags(scale) @ matrix @ sp.diags(scale)).tocsr().astype(np.float32)
+    return scaled

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from rxweave.embed.attention import IMPLEMENTATIONS, MessageIndex
 from rxweave.embed.typed_linear import typed_linear
-from rxweave.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -25,19 +24,10 @@ class HGTShape:
     """Directed relations, as `MessageIndex.num_relations` counts them."""
     feature_dim: int = 256
     hidden_dim: int = 256
+    """A multiple of `num_heads`."""
     embedding_dim: int = 512
     num_layers: int = 2
     num_heads: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_dim", "embedding_dim"):
-            dim = getattr(self, name)
-            if dim < 1 or dim % self.num_heads:
-                nearest = max(1, round(dim / self.num_heads)) * self.num_heads
-                raise ConfigError(
-                    f"{name} is {dim}, which {self.num_heads} heads cannot share equally. "
-                    f"Choose a multiple of {self.num_heads}, for example {nearest}."
-                )
 
 
 class HGT(nn.Module):
@@ -56,10 +46,9 @@ class HGT(nn.Module):
             else TypedLinear(shape.type_offsets, shape.feature_dim, shape.hidden_dim, generator)
         )
         self.layers = nn.ModuleList(HGTLayer(shape, generator, attention) for _ in range(shape.num_layers))
-        self.outputs = nn.ModuleList(
-            _linear(shape.hidden_dim, shape.embedding_dim, generator, bias=i == 0)
-            for i in range(shape.num_layers + 1)
-        )
+        width = shape.hidden_dim * (shape.num_layers + 1)
+        self.output_weight = nn.Parameter(_uniform(generator, shape.embedding_dim, width, fan_in=width))
+        self.output_bias = nn.Parameter(torch.zeros(shape.embedding_dim))
 
     def forward(
         self, features: Float[Tensor, "nodes features"], index: MessageIndex
@@ -67,10 +56,10 @@ class HGT(nn.Module):
         states = [features if self.input is None else self.input(features)]
         for layer in self.layers:
             states.append(layer(states[-1], index))
-        # The map of the concatenation, without making it: one map for each state, summed.
-        output = self.outputs[0](states[0])
-        for linear, state in zip(list(self.outputs)[1:], states[1:], strict=True):
-            output = torch.addmm(output, state, linear.weight.T)
+        # The map of the concatenated states, without concatenating them.
+        output: Tensor = self.output_bias
+        for state, weight in zip(states, torch.split(self.output_weight, self.shape.hidden_dim, 1), strict=True):
+            output = torch.addmm(output, state, weight.T)
         return F.layer_norm(output, output.shape[1:])
 
 
@@ -90,9 +79,7 @@ class HGTLayer(nn.Module):
         num_types = len(shape.type_offsets) - 1
         self.key_query_value = TypedLinear(shape.type_offsets, hidden, 3 * hidden, generator)
         self.to_key = nn.Parameter(_uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim))
-        self.to_message = nn.Parameter(
-            _uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim)
-        )
+        self.to_message = nn.Parameter(_uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim))
         self.prior = nn.Parameter(torch.ones(relations, heads))
         self.output = TypedLinear(shape.type_offsets, hidden, hidden, generator)
         self.skip = nn.Parameter(torch.ones(num_types))
@@ -117,9 +104,7 @@ class HGTLayer(nn.Module):
 class TypedLinear(nn.Module):
     """A linear map of its own for each node type; node rows are grouped by type."""
 
-    def __init__(
-        self, type_offsets: tuple[int, ...], in_dim: int, out_dim: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, type_offsets: tuple[int, ...], in_dim: int, out_dim: int, generator: torch.Generator) -> None:
         super().__init__()
         self.type_offsets = type_offsets
         num_types = len(type_offsets) - 1
@@ -128,17 +113,6 @@ class TypedLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "nodes in_dim"]) -> Float[Tensor, "nodes out_dim"]:
         return typed_linear(x, self.weight, self.bias, self.type_offsets)
-
-
-def _linear(in_dim: int, out_dim: int, generator: torch.Generator, *, bias: bool) -> nn.Linear:
-    linear = nn.utils.skip_init(
-        nn.Linear, in_dim, out_dim, bias=bias
-    )  # torch would draw from its global generator
-    with torch.no_grad():
-        linear.weight.copy_(_uniform(generator, out_dim, in_dim, fan_in=in_dim))
-        if bias:
-            linear.bias.zero_()
-    return linear
 
 
 def _uniform(generator: torch.Generator, *size: int, fan_in: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Int
 
 from rxweave.graph.build import Graph
 
@@ -16,7 +17,7 @@ def gene_sharing(graph: Graph, node_type: str, *, threshold: float) -> sp.csr_ma
     """
     size = graph.num_of(node_type)
     if graph.roles.gene is None or node_type == graph.roles.gene or graph.roles.gene not in graph.node_types:
-        return sp.csr_matrix((size, size), dtype=bool)
+        return _pairs(np.empty(0, np.int64), np.empty(0, np.int64), size)
     rows, genes = graph.rows_of(node_type), graph.rows_of(graph.roles.gene)
     nodes, touched = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):
@@ -33,5 +34,8 @@ def gene_sharing(graph: Graph, node_type: str, *, threshold: float) -> sp.csr_ma
     set_size = np.asarray(touches.sum(1)).ravel()
     jaccard = shared.data / (set_size[shared.row] + set_size[shared.col] - shared.data)
     alike = (jaccard > threshold) & (shared.row != shared.col)
-    pairs = (shared.row[alike], shared.col[alike])
-    return sp.csr_matrix((np.ones(alike.sum(), bool), pairs), shape=(size, size))
+    return _pairs(shared.row[alike], shared.col[alike], size)
+
+
+def _pairs(row: Int[np.ndarray, " pairs"], column: Int[np.ndarray, " pairs"], size: int) -> sp.csr_matrix:
+    return sp.csr_matrix((np.ones(len(row), bool), (row, column)), shape=(size, size))

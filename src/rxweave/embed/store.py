@@ -120,14 +120,10 @@ def read_embeddings(path: Path, *, types: Path | None = None) -> Embeddings:
     metadata: dict[str, str] = {}
     if path.suffix == ".npy":
         if types is None:
-            raise InputError(
-                f"{path} holds no node names: give types=, a table with node_id and node_type per row."
-            )
+            raise InputError(f"{path} holds no node names: give types=, a table with node_id and node_type per row.")
         nodes, vectors = _read_table(types), _read_npy(path)
         if len(nodes) != len(vectors):
-            raise InputError(
-                f"{path} has {len(vectors):,} rows but {types} has {len(nodes):,}; they must match."
-            )
+            raise InputError(f"{path} has {len(vectors):,} rows but {types} has {len(nodes):,}; they must match.")
     else:
         table = _read_table(path)
         if _is_parquet(path):
@@ -151,9 +147,7 @@ def _read_table(path: Path) -> pl.DataFrame:
         if _is_parquet(path):
             return pl.read_parquet(path)
         if not name.endswith((".csv", ".tsv", ".txt")):
-            raise InputError(
-                f"{path}: embeddings are read from .parquet, .csv, .tsv (also .gz, .zst) or .npy."
-            )
+            raise InputError(f"{path}: embeddings are read from .parquet, .csv, .tsv (also .gz, .zst) or .npy.")
         lines = pl.scan_csv(path, separator="," if name.endswith(".csv") else "\t", infer_schema=False)
         columns = lines.collect_schema().names()
         if "embedding" in columns:
@@ -177,9 +171,7 @@ def _read_npy(path: Path) -> Float32[np.ndarray, "nodes dim"]:
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read as a .npy matrix: {error}") from error
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
-        raise InputError(
-            f"{path} must hold a matrix of nodes × dimensions; got {matrix.dtype} of {matrix.shape}."
-        )
+        raise InputError(f"{path} must hold a matrix of nodes × dimensions; got {matrix.dtype} of {matrix.shape}.")
     return np.asarray(matrix, np.float32)
 
 
@@ -205,9 +197,7 @@ def _vectors_of(table: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, Float32[
         nodes = table.drop(wide)
         ordered = [f"emb_{i}" for i in range(len(wide))]
         if set(ordered) != set(wide):
-            raise InputError(
-                f"{path}: {len(wide)} columns emb_… should be emb_0 to {ordered[-1]}; some are missing."
-            )
+            raise InputError(f"{path}: {len(wide)} columns emb_… should be emb_0 to {ordered[-1]}; some are missing.")
         stacked = table.select(embedding=pl.concat_list(pl.col(ordered).cast(pl.Float32, strict=False)))
         numbers = stacked["embedding"].explode()
     else:
@@ -248,15 +238,11 @@ def _join_types(nodes: pl.DataFrame, types: pl.DataFrame, path: Path, types_path
     if key is None or "node_type" not in types.columns:
         raise InputError(f"{types_path} needs node_type and a node_key or node_id that {path} has too.")
     if types[key].is_duplicated().any() or nodes[key].is_duplicated().any():
-        raise InputError(
-            f"{key} is not unique in {types_path} or {path}: a join would give nodes a wrong type."
-        )
+        raise InputError(f"{key} is not unique in {types_path} or {path}: a join would give nodes a wrong type.")
     joined = nodes.join(types.select(key, "node_type"), on=key, how="left", maintain_order="left")
     lost = joined.filter(pl.col("node_type").is_null())
     if len(lost):
-        raise InputError(
-            f"{types_path} gives no type for {len(lost):,} nodes of {path}, first {lost[key][0]!r}."
-        )
+        raise InputError(f"{types_path} gives no type for {len(lost):,} nodes of {path}, first {lost[key][0]!r}.")
     return joined
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
 from rxweave.config import EmbedSettings
@@ -84,9 +85,7 @@ def train(
     parameters = [*encoder.parameters(), *decoder.parameters()]
     if isinstance(features, nn.Parameter):
         parameters.append(features)
-    optimiser = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     num_steps = settings.num_epochs * settings.steps_per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, num_steps))
 
@@ -96,33 +95,32 @@ def train(
     history = []
     for number in range(1, settings.num_epochs + 1):
         started = time.perf_counter()
-        losses = []
+        steps = []
         for _ in range(settings.steps_per_epoch):
             chosen = sampler.hide(rng)
             visible = index.without(sampler.hidden_mask(chosen))
             z = encoder(_dropout(features, settings.dropout, generator), visible)
             scored = _Scored(z)
-            link = treatment = 0.0
-            for batch in sampler.micro_batches(chosen, rng):
-                loss = scored.backward(
-                    lambda rows, b=batch: _link_loss(rows, b, decoder),
-                    _rows(batch),
-                    weights[batch.relation] * batch.share,
-                )
-                link += weights[batch.relation] * batch.share * loss
-                if batch.relation in sampler.treatment_like:
-                    treatment += batch.share * loss / len(sampler.treatment_like)
-            contrastive = _contrastive_step(scored, graph, alike, settings.contrastive_weight, rng)
-            total = link + settings.contrastive_weight * contrastive
-            _check_finite(number, link=link, contrastive=contrastive)
+            link, treatment = _score_facts(scored, decoder, sampler, chosen, weights, rng)
+            contrastive = _contrast(scored, graph, alike, settings.contrastive_weight, rng)
+            _check_finite(number, settings.learning_rate, link=link, contrastive=contrastive)
             z.backward(scored.gradient)
             optimiser.step()
             optimiser.zero_grad()
             schedule.step()
-            losses.append((link, treatment if sampler.treatment_like else float("nan"), contrastive, total))
-        means = np.mean(losses, axis=0).tolist()
-        measured = _ranks(graph, z.detach(), rng) if _measures_rank(number, settings.num_epochs) else {}
-        history.append(Epoch(number, *means, seconds=time.perf_counter() - started, effective_rank=measured))
+            steps.append((link, treatment, contrastive))
+        link, treatment, contrastive = np.mean(steps, axis=0).tolist()
+        history.append(
+            Epoch(
+                number=number,
+                link=link,
+                treatment=treatment,
+                contrastive=contrastive,
+                total=link + settings.contrastive_weight * contrastive,
+                seconds=time.perf_counter() - started,
+                effective_rank=_ranks(graph, z.detach(), rng) if _measures_rank(number, settings.num_epochs) else {},
+            )
+        )
         if on_epoch is not None:
             on_epoch(history[-1])
 
@@ -153,9 +151,7 @@ class _Scored:
         self.z = z.detach()
         self.gradient = torch.zeros_like(self.z)
 
-    def backward(
-        self, loss_of: Callable[[Float[Tensor, "rows dim"]], Tensor], rows: Tensor, weight: float
-    ) -> float:
+    def backward(self, loss_of: Callable[[Float[Tensor, "rows dim"]], Tensor], rows: Tensor, weight: float) -> float:
         """Back-propagate weight × loss of these rows, into the decoder and into the summed gradient."""
         rows = rows.to(self.z.device)
         z = self.z[rows].requires_grad_()
@@ -167,14 +163,12 @@ class _Scored:
 
 
 def _rows(batch: FactBatch) -> Tensor:
-    return torch.from_numpy(
-        np.concatenate([batch.source, batch.target, batch.other_sources, batch.other_targets])
-    )
+    return torch.from_numpy(np.concatenate([batch.source, batch.target, batch.other_sources, batch.other_targets]))
 
 
 def _link_loss(z: Float[Tensor, "rows dim"], batch: FactBatch, decoder: DistMult) -> Tensor:
     sizes = [len(batch.source), len(batch.target), len(batch.other_sources), len(batch.other_targets)]
-    source, target, other_sources, other_targets = z.split(sizes)
+    source, target, other_sources, other_targets = torch.split(z, sizes)
     forward = decoder.project(source, batch.relation)
     backward = decoder.project(target, batch.relation)
     true_score = (forward * target).sum(1)
@@ -185,18 +179,37 @@ def _link_loss(z: Float[Tensor, "rows dim"], batch: FactBatch, decoder: DistMult
     )
 
 
-def _contrastive_step(
+def _score_facts(
+    scored: _Scored,
+    decoder: DistMult,
+    sampler: FactSampler,
+    chosen: list[Int[np.ndarray, " _"]],
+    weights: list[float],
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Back-propagate the link loss of a step; give it, and the mean over the drug–disease relations alone."""
+    link = treatment = 0.0
+    for batch in sampler.micro_batches(chosen, rng):
+        weight = weights[batch.relation] * batch.share
+        loss = scored.backward(partial(_link_loss, batch=batch, decoder=decoder), _rows(batch), weight)
+        link += weight * loss
+        if batch.relation in sampler.treatment_like:
+            treatment += batch.share * loss / len(sampler.treatment_like)
+    return link, treatment if sampler.treatment_like else float("nan")
+
+
+def _contrast(
     scored: _Scored, graph: Graph, alike: dict[str, sp.csr_matrix], weight: float, rng: np.random.Generator
 ) -> float:
+    """Back-propagate the contrastive loss of a step; give its mean over the node types that have one."""
     total = 0.0
     for node_type, matrix in alike.items():
         size = matrix.shape[0]
         nodes = np.sort(rng.choice(size, min(size, CONTRASTIVE_NODES), replace=False))
         similar = torch.from_numpy(matrix[nodes][:, nodes].toarray()).to(scored.z.device)
         rows = torch.from_numpy(nodes + graph.rows_of(node_type).start)
-        total += scored.backward(
-            lambda z, s=similar: contrastive_loss(z, s), rows, weight / len(alike)
-        ) / len(alike)
+        loss = scored.backward(partial(contrastive_loss, similar=similar), rows, weight / len(alike))
+        total += loss / len(alike)
     return total
 
 
@@ -259,10 +272,10 @@ def _ranks(graph: Graph, z: Tensor, rng: np.random.Generator) -> dict[str, float
     return ranks
 
 
-def _check_finite(epoch: int, **losses: float) -> None:
+def _check_finite(epoch: int, learning_rate: float, **losses: float) -> None:
     for name, value in losses.items():
         if not np.isfinite(value):
             raise TrainingError(
-                f"The {name} loss is {value} in epoch {epoch}. Nothing was saved. Lower learning_rate, "
-                "and check that the node features are finite."
+                f"The {name} loss is {value} in epoch {epoch}. Nothing was saved. Lower learning_rate "
+                f"(now {learning_rate})."
             )

@@ -6,6 +6,7 @@ every type.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class _TypedLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...]) -> Tensor:
         out = x.new_empty(len(x), weight.shape[1])
-        for t, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+        for t, (start, stop) in enumerate(pairwise(offsets)):
             torch.addmm(bias[t], x[start:stop], weight[t].T, out=out[start:stop])
         ctx.offsets = offsets
         ctx.save_for_backward(x, weight)
@@ -41,7 +42,7 @@ class _TypedLinear(torch.autograd.Function):
         d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         d_weight = torch.empty_like(weight)
         d_bias = weight.new_empty(weight.shape[:2])
-        for t, (start, stop) in enumerate(zip(ctx.offsets[:-1], ctx.offsets[1:], strict=True)):
+        for t, (start, stop) in enumerate(pairwise(ctx.offsets)):
             block = d_out[start:stop]
             torch.mm(block.T, x[start:stop], out=d_weight[t])
             torch.sum(block, 0, out=d_bias[t])

@@ -53,7 +53,7 @@ class Graph:
 
     def num_of(self, node_type: str) -> int:
         rows = self.rows_of(node_type)
-        return rows.stop - rows.start
+        return int(rows.stop - rows.start)
 
     @property
     def degrees(self) -> Int[np.ndarray, " nodes"]:
@@ -101,9 +101,7 @@ class Graph:
             forward = torch.from_numpy(np.ascontiguousarray(local))
             if rel.symmetric:
                 other_way = forward.flip(0)[:, forward[0] != forward[1]]
-                data[rel.source_type, rel.name, rel.target_type].edge_index = torch.cat(
-                    [forward, other_way], 1
-                )
+                data[rel.source_type, rel.name, rel.target_type].edge_index = torch.cat([forward, other_way], 1)
             else:
                 data[rel.source_type, rel.name, rel.target_type].edge_index = forward
                 data[rel.target_type, f"rev_{rel.name}", rel.source_type].edge_index = forward.flip(0)

@@ -44,9 +44,7 @@ class Split:
         return np.concatenate([self.train, self.valid, self.test])
 
 
-def random_split(
-    graph: Graph, *, valid_fraction: float = 0.15, test_fraction: float = 0.2, seed: int
-) -> Split:
+def random_split(graph: Graph, *, valid_fraction: float = 0.15, test_fraction: float = 0.2, seed: int) -> Split:
     """Give a random split of the distinct treatment pairs of a graph; one seed always gives one split.
 
     Pairs that are one drug and one disease under several node keys (see `pairs.identities`) go to one part.
@@ -114,9 +112,7 @@ def split_of_pairs(graph: Graph, *, train: Pairs, valid: Pairs, test: Pairs) -> 
                 source, target = graph.facts[r][:, hit]
                 ends = pl.DataFrame({"source_key": keys.gather(source), "target_key": keys.gather(target)})
                 why = {"relation": relation.name, "part": part, "reason": reason}
-                removed.append(
-                    ends.with_columns(**{c: pl.lit(w) for c, w in why.items()}).select(REMOVED_COLUMNS)
-                )
+                removed.append(ends.with_columns(**{c: pl.lit(w) for c, w in why.items()}).select(REMOVED_COLUMNS))
     return Split(train, valid, test, pl.concat(removed).sort(REMOVED_COLUMNS))
 
 
@@ -128,9 +124,7 @@ def training_graph(graph: Graph, split: Split) -> Graph:
     rows = pl.int_range(graph.num_nodes, dtype=pl.Int64)
     sources = graph.nodes.select(rows.alias("source"), pl.col("node_key").alias("source_key"))
     targets = graph.nodes.select(rows.alias("target"), pl.col("node_key").alias("target_key"))
-    removed = split.removed.join(sources, on="source_key", how="left").join(
-        targets, on="target_key", how="left"
-    )
+    removed = split.removed.join(sources, on="source_key", how="left").join(targets, on="target_key", how="left")
     lost = removed.filter(pl.col("source").is_null() | pl.col("target").is_null())
     if len(lost):
         row = lost.row(0, named=True)
@@ -155,9 +149,7 @@ def write_split(split: Split, graph: Graph, path: Path) -> None:
     The pairs are written last and carry the checksum of the facts, so that a run killed half-way cannot leave
     two files of different splits unnoticed.
     """
-    pairs = pl.concat(
-        pair_keys(graph, getattr(split, part)).with_columns(pl.lit(part).alias("part")) for part in PARTS
-    )
+    pairs = pl.concat(pair_keys(graph, getattr(split, part)).with_columns(pl.lit(part).alias("part")) for part in PARTS)
     with atomic_path(removed_path(path)) as temporary:
         split.removed.write_parquet(temporary)
     checksum = _sha256(removed_path(path))

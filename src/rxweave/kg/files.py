@@ -122,9 +122,7 @@ def _gunzipped(path: Path, stream: io.BufferedIOBase, size: int) -> bytes:
         with gzip.GzipFile(fileobj=stream) as unpacked:
             return unpacked.read(size)
     except EOFError:
-        raise InputError(
-            f"{path} is cut short: its gzip stream has no end. Download or copy it again."
-        ) from None
+        raise InputError(f"{path} is cut short: its gzip stream has no end. Download or copy it again.") from None
     except (OSError, zlib.error) as error:
         raise InputError(f"{path} is damaged gzip ({error}). Download or copy it again.") from None
 

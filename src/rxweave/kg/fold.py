@@ -160,9 +160,7 @@ def mirrored_share(rows: pl.DataFrame, nodes: pl.DataFrame) -> dict[tuple[str, s
         .group_by("relation", "node_type")
         .agg(pl.col("both_ways").sum().alias("twice"), (~pl.col("both_ways")).sum().alias("once"))
     )
-    return {
-        (name, types[code]): 2 * twice / (2 * twice + once) for name, code, twice, once in counts.iter_rows()
-    }
+    return {(name, types[code]): 2 * twice / (2 * twice + once) for name, code, twice, once in counts.iter_rows()}
 
 
 def _type_codes(nodes: pl.DataFrame) -> pl.Series:

@@ -131,9 +131,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
         renamed=renamed,
         notes=notes,
     )
-    return KnowledgeGraph(
-        NAME, nodes.select(NODE_COLUMNS), edges, folded.relations, choice.over(ROLES), report
-    )
+    return KnowledgeGraph(NAME, nodes.select(NODE_COLUMNS), edges, folded.relations, choice.over(ROLES), report)
 
 
 READER = Reader(
@@ -147,9 +145,7 @@ READER = Reader(
 def _sound_nodes(table: Table, on_error: OnError) -> Table:
     kind, identifier = pl.col("kind"), pl.col("id")
     sound = (
-        (kind != "")
-        & identifier.str.starts_with(kind + "::")
-        & (identifier.str.len_bytes() > kind.str.len_bytes() + 2)
+        (kind != "") & identifier.str.starts_with(kind + "::") & (identifier.str.len_bytes() > kind.str.len_bytes() + 2)
     )
     return drop_bad_rows(
         table,
@@ -177,9 +173,7 @@ def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int]:
         node_source=pl.lit(SOURCE),
     ).sort("node_key")
     several = grouped.filter(pl.col("names").list.len() > 1)
-    renamed = tuple(
-        f"{key}: {', '.join(map(repr, names))}" for key, names in several.select("id", "names").iter_rows()
-    )
+    renamed = tuple(f"{key}: {', '.join(map(repr, names))}" for key, names in several.select("id", "names").iter_rows())
     return nodes, renamed, int((grouped["names"].list.len() == 0).sum())
 
 
@@ -196,8 +190,7 @@ def _sound_edges(table: Table, nodes: pl.DataFrame, on_error: OnError) -> tuple[
     )
     seen = rows.drop_nulls().group_by("metaedge", maintain_order=True).first().cast({"metaedge": pl.String})
     kinds = {
-        name: (source, target)
-        for name, source, target in seen["metaedge", "source_kind", "target_kind"].iter_rows()
+        name: (source, target) for name, source, target in seen["metaedge", "source_kind", "target_kind"].iter_rows()
     }
     kinds |= {name: (source, target) for name, (source, _, target) in METAEDGES.items() if name in kinds}
     expected = pl.DataFrame(
@@ -205,9 +198,7 @@ def _sound_edges(table: Table, nodes: pl.DataFrame, on_error: OnError) -> tuple[
         schema={"metaedge": pl.String, "source_expected": pl.String, "target_expected": pl.String},
         orient="row",
     )
-    rows = rows.join(
-        expected.cast({"metaedge": pl.Categorical}), on="metaedge", how="left", maintain_order="left"
-    )
+    rows = rows.join(expected.cast({"metaedge": pl.Categorical}), on="metaedge", how="left", maintain_order="left")
     sound = rows.select(
         (
             (pl.col("metaedge") != "")

@@ -101,9 +101,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
             "Display relations of one fact are joined by '|'. "
             f"Kept apart they would make {folded.edges.height + folded.split_facts:,} facts."
         )
-    report = load_report(
-        str(path), (table,), nodes, folded, empty_names=empty_names, renamed=renamed, notes=notes
-    )
+    report = load_report(str(path), (table,), nodes, folded, empty_names=empty_names, renamed=renamed, notes=notes)
     return KnowledgeGraph(NAME, nodes, folded.edges, folded.relations, choice.over(ROLES), report)
 
 
@@ -158,8 +156,7 @@ def _nodes(ends: pl.DataFrame) -> tuple[pl.DataFrame, int, tuple[str, ...]]:
     )
     several = grouped.filter(pl.col("names").list.len() > 1)
     renamed = tuple(
-        f"{key}: {', '.join(map(repr, names))}"
-        for key, names in several.select("node_key", "names").iter_rows()
+        f"{key}: {', '.join(map(repr, names))}" for key, names in several.select("node_key", "names").iter_rows()
     )
     return nodes.select(NODE_COLUMNS), int((grouped["names"].list.len() == 0).sum()), renamed
 

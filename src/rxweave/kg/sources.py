@@ -71,9 +71,7 @@ def load_kg(
 def _demo(source: str, seed: int) -> KnowledgeGraph:
     _, colon, size = source.partition(":")
     if colon and not (size.isascii() and size.isdigit()):
-        raise ConfigError(
-            f"{source!r} does not say how many nodes; expected a whole number, as in 'demo:6000'."
-        )
+        raise ConfigError(f"{source!r} does not say how many nodes; expected a whole number, as in 'demo:6000'.")
     from rxweave.kg.demo import demo_kg  # brings scikit-learn, which reading files does not need
 
     if not colon:
@@ -95,9 +93,7 @@ def _find(path: Path, format: str) -> tuple[Reader, tuple[Path, ...]]:
         raise _unknown_format(path)
     if format not in READERS:
         known = ["auto", *READERS]
-        raise ConfigError(
-            f"format is {format!r}; expected one of {', '.join(known)}.{did_you_mean(format, known)}"
-        )
+        raise ConfigError(f"format is {format!r}; expected one of {', '.join(known)}.{did_you_mean(format, known)}")
     reader = READERS[format]
     files = reader.find(path)
     if files is None and path.is_dir():
@@ -166,9 +162,7 @@ def _check_relation(kg: KnowledgeGraph, setting: str, name: str) -> None:
         return
     between = f"{kg.roles.drug} and {kg.roles.disease}"
     elsewhere = [str(rel) for rel in kg.relations if rel.name == name]
-    what = (
-        f"which joins other types ({', '.join(elsewhere)})" if elsewhere else f"which {kg.name} does not have"
-    )
+    what = f"which joins other types ({', '.join(elsewhere)})" if elsewhere else f"which {kg.name} does not have"
     raise ConfigError(
         f"{setting} names {name!r}, {what}. Between {between} it has {', '.join(fitting) or 'no relation'}."
         f"{did_you_mean(name, fitting)}"
@@ -181,8 +175,7 @@ def _keep_types(kg: KnowledgeGraph, keep: tuple[str, ...]) -> KnowledgeGraph:
     for name in keep:
         if name not in types:
             raise InputError(
-                f"Node type {name!r} is not in {kg.name} (it has {', '.join(types)})."
-                f"{did_you_mean(name, types)}"
+                f"Node type {name!r} is not in {kg.name} (it has {', '.join(types)}).{did_you_mean(name, types)}"
             )
     kept = pl.col("node_type").is_in(keep)
     nodes, gone = kg.nodes.filter(kept), kg.nodes.filter(~kept)["node_key"].implode()
@@ -207,9 +200,7 @@ def _with_role_notes(kg: KnowledgeGraph) -> KnowledgeGraph:
         if name not in types
     ]
     found = {
-        rel.name
-        for rel in kg.relations
-        if {rel.source_type, rel.target_type} == {kg.roles.drug, kg.roles.disease}
+        rel.name for rel in kg.relations if {rel.source_type, rel.target_type} == {kg.roles.drug, kg.roles.disease}
     }
     absent = [name for name in kg.roles.treats if name not in found]
     if absent and not notes:

@@ -86,9 +86,7 @@ def read_table(
     return _not_all_rejected(replace(table, frame=table.frame.select(pl.col(wanted).fill_null(""))))
 
 
-def drop_bad_rows(
-    table: Table, bad: pl.Series, reason: Callable[[dict[str, Any]], str], on_error: OnError
-) -> Table:
+def drop_bad_rows(table: Table, bad: pl.Series, reason: Callable[[dict[str, Any]], str], on_error: OnError) -> Table:
     """Give the table without the rows marked in `bad`, which count as rejected; "stop" raises for the first.
 
     `reason` says what is wrong with one row, given as a dictionary of its values.
@@ -146,8 +144,7 @@ def _not_all_rejected(table: Table) -> Table:
     if not table.frame.height:
         first = table.rejected[0]
         raise InputError(
-            f"{table.file.path}: none of its {table.num_rows:,} rows can be used. "
-            f"Line {first.line}: {first.reason}."
+            f"{table.file.path}: none of its {table.num_rows:,} rows can be used. Line {first.line}: {first.reason}."
         )
     return table
 
@@ -168,9 +165,7 @@ def _header(path: Path, data: bytes, separator: str) -> list[str]:
     return fields
 
 
-def _parsed(
-    data: bytes, names: Sequence[str], separator: str, *, categorical: bool, skip: int
-) -> pl.DataFrame | None:
+def _parsed(data: bytes, names: Sequence[str], separator: str, *, categorical: bool, skip: int) -> pl.DataFrame | None:
     """Give the rows as polars reads them, or None where it gives up."""
     schema = dict.fromkeys(names, pl.Categorical if categorical else pl.String)
     if not data:
@@ -198,9 +193,7 @@ def _sifted(
             lines.append(line)
             continue
         reason = (
-            f"{len(fields)} fields, expected {len(names)} ({', '.join(names)})"
-            if isinstance(fields, list)
-            else fields
+            f"{len(fields)} fields, expected {len(names)} ({', '.join(names)})" if isinstance(fields, list) else fields
         )
         num_rejected += 1
         if len(rejected) < MAX_EXAMPLES:

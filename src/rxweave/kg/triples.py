@@ -67,9 +67,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
         orientation=lambda name, source, target: (source, target),
         symmetric=lambda name, node_type: shares.get((name, node_type), 0.0) >= MIRRORED,
     )
-    roles, role_notes = guess_roles(
-        dict(nodes["node_type"].value_counts().iter_rows()), folded.relations, choice
-    )
+    roles, role_notes = guess_roles(dict(nodes["node_type"].value_counts().iter_rows()), folded.relations, choice)
     report = load_report(
         str(path),
         (table,),
@@ -140,9 +138,7 @@ def _type_named(words: tuple[str, ...], type_sizes: Mapping[str, int]) -> str | 
 def _is_triples(path: Path) -> bool:
     first, *second = first_records(path)
     records = [first, *(record for record in second if len(record) == len(COLUMNS))]
-    return len(first) == len(COLUMNS) and any(
-        "::" in end for head, _, tail in records for end in (head, tail)
-    )
+    return len(first) == len(COLUMNS) and any("::" in end for head, _, tail in records for end in (head, tail))
 
 
 def _has_header(path: Path) -> bool:
@@ -159,9 +155,7 @@ def _is_typed(record: Sequence[str]) -> bool:
 def _ends(frame: pl.DataFrame) -> pl.DataFrame:
     """Give every end once, and what stands before and after its first "::"."""
     parts = pl.col("node_id").str.splitn("::", 2).struct
-    ends = pl.concat(
-        [frame["head"].cast(pl.String).unique(), frame["tail"].cast(pl.String).unique()]
-    ).unique()
+    ends = pl.concat([frame["head"].cast(pl.String).unique(), frame["tail"].cast(pl.String).unique()]).unique()
     return pl.DataFrame({"node_id": ends}).with_columns(
         node_type=parts.field("field_0"), node_name=parts.field("field_1")
     )
@@ -189,11 +183,8 @@ def _direction_notes(relations: Sequence[Relation]) -> list[str]:
     notes = []
     if mirrored:
         notes.append(
-            f"Read as symmetric, since {MIRRORED:.0%} or more of their facts stand both ways: "
-            f"{', '.join(mirrored)}."
+            f"Read as symmetric, since {MIRRORED:.0%} or more of their facts stand both ways: {', '.join(mirrored)}."
         )
     if directed:
-        notes.append(
-            f"Within one type, but read as directed, since they stand one way: {', '.join(directed)}."
-        )
+        notes.append(f"Within one type, but read as directed, since they stand one way: {', '.join(directed)}.")
     return notes

@@ -48,9 +48,7 @@ def drug_popularity(train: Pairs, num_drugs: int, num_diseases: int) -> Float32[
     return np.broadcast_to(drug[:, None], (num_drugs, num_diseases))
 
 
-def disease_popularity(
-    train: Pairs, num_drugs: int, num_diseases: int
-) -> Float32[np.ndarray, "drugs diseases"]:
+def disease_popularity(train: Pairs, num_drugs: int, num_diseases: int) -> Float32[np.ndarray, "drugs diseases"]:
     """Give the number of training treatments of the disease: one ranking of diseases, alike for every drug.
 
     All drugs of a disease tie. It is a read-only view of one vector, not a matrix in memory.

@@ -77,15 +77,11 @@ class PairFeatures:
         self._fill_varying(out[:, :, self.num_fixed :], everyone, diseases, None)
         return out
 
-    def training_rows(
-        self, pairs: Pairs, *, block_size: int | None = None
-    ) -> Float32[np.ndarray, "rows features"]:
+    def training_rows(self, pairs: Pairs, *, block_size: int | None = None) -> Float32[np.ndarray, "rows features"]:
         """Give the features of pairs to learn from: each without the drug–disease facts of its own fold."""
         return self._rows(pairs, self.folds.of(pairs), block_size or self.block_size)
 
-    def scoring_rows(
-        self, pairs: Pairs, *, block_size: int | None = None
-    ) -> Float32[np.ndarray, "rows features"]:
+    def scoring_rows(self, pairs: Pairs, *, block_size: int | None = None) -> Float32[np.ndarray, "rows features"]:
         """Give the features of pairs to be scored, from all training facts; never learn from these."""
         return self._rows(pairs, None, block_size or self.block_size)
 

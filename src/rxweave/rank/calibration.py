@@ -40,9 +40,7 @@ def fit_calibration(scores: Float[np.ndarray, " pairs"], treated: Bool[np.ndarra
     """
     positive, negative = int(treated.sum()), int((~treated).sum())
     if min(positive, negative) < 10:
-        return Calibration(
-            note=f"Not calibrated: {positive} validation treatments and {negative} others; 10 needed."
-        )
+        return Calibration(note=f"Not calibrated: {positive} validation treatments and {negative} others; 10 needed.")
     soft = np.where(treated, (positive + 1) / (positive + 2), 1 / (negative + 2))
     x = np.concatenate([scores, scores]).astype(np.float64)[:, None]
     y = np.repeat([1, 0], len(scores))
@@ -53,6 +51,4 @@ def fit_calibration(scores: Float[np.ndarray, " pairs"], treated: Bool[np.ndarra
         return Calibration(
             note=f"Not calibrated: on {positive} validation treatments, the score falls where it should rise."
         )
-    return Calibration(
-        slope, intercept, positive, f"Fitted on {positive} validation treatments and {negative} others."
-    )
+    return Calibration(slope, intercept, positive, f"Fitted on {positive} validation treatments and {negative} others.")

@@ -56,8 +56,7 @@ def pair_features(
     others = {s: step_matrix(graph, s) for s in graph_steps(graph) if s.relation not in joining}
     folds = pair_folds(graph, num_folds=settings.num_folds, seed=seed)
     by_fold = {
-        fold: fold_facts(graph, folds, fold, damping=settings.damping)
-        for fold in (None, *range(settings.num_folds))
+        fold: fold_facts(graph, folds, fold, damping=settings.damping) for fold in (None, *range(settings.num_folds))
     }
     uses_paths, uses_degrees = "paths" in settings.groups, "degrees" in settings.groups
     paths = named_paths(graph, scale.names, settings.max_path_length) if uses_paths else ()

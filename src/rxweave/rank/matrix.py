@@ -116,9 +116,7 @@ def predictions_table(
     probabilities = ranker.probabilities(np.stack([each.ravel()[order] for each in columns], axis=1))
     treats = pl.Series(probabilities[:, 0], dtype=pl.Float32)
     not_treat = (
-        pl.lit(None, pl.Float32)
-        if scores.not_treat is None
-        else pl.Series(probabilities[:, 1], dtype=pl.Float32)
+        pl.lit(None, pl.Float32) if scores.not_treat is None else pl.Series(probabilities[:, 1], dtype=pl.Float32)
     )
 
     nodes = graph.nodes.select("node_name", "node_id", "node_key")
@@ -146,9 +144,7 @@ def predictions_table(
     )
 
 
-def _percentile(
-    scores: Float32[np.ndarray, "drugs diseases"], *, axis: int
-) -> Float32[np.ndarray, "drugs diseases"]:
+def _percentile(scores: Float32[np.ndarray, "drugs diseases"], *, axis: int) -> Float32[np.ndarray, "drugs diseases"]:
     """Give the share, in per cent, of the others along the axis that score lower; ties count half."""
     others = max(1, scores.shape[axis] - 1)
     return np.asarray(100 * (rankdata(scores, axis=axis) - 1) / others, np.float32)

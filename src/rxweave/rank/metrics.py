@@ -180,9 +180,7 @@ def _side(
     totals = {name: np.bincount(which, per_pair) for name, per_pair in (micro | macro).items()}
     estimates = {name: _ratio(weights, totals[name], size) for name in micro}
     estimates |= {name: _ratio(weights, totals[name] / size, np.ones(len(size))) for name in macro}
-    return SideMetrics(
-        **estimates, num_pairs=len(test), num_queries=len(size), num_candidates=scores.shape[1]
-    )
+    return SideMetrics(**estimates, num_pairs=len(test), num_queries=len(size), num_candidates=scores.shape[1])
 
 
 def _pooled(

@@ -71,9 +71,7 @@ class Ranker:
             )
         return made
 
-    def score(
-        self, rows: Float32[np.ndarray, "rows features"], pairs: Pairs
-    ) -> Float32[np.ndarray, "rows scores"]:
+    def score(self, rows: Float32[np.ndarray, "rows features"], pairs: Pairs) -> Float32[np.ndarray, "rows scores"]:
         """Give the log-odds of treatment of each pair, which order the pairs, from its row of features.
 
         The mean over the models, but a model that was told in fitting that a pair is unknown is not asked
@@ -148,9 +146,7 @@ class Ranker:
         """
         path = folder / "ranker.json"
         if not path.is_file():
-            raise InputError(
-                f"{folder} holds no ranker ({path.name} is missing). Fit one first: rxweave rank."
-            )
+            raise InputError(f"{folder} holds no ranker ({path.name} is missing). Fit one first: rxweave rank.")
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if found.get("saved_as") != SAVED_AS:
@@ -168,9 +164,7 @@ class Ranker:
                 classes=tuple(found["classes"]),
                 class_weights=tuple(found["class_weights"]),
                 feature_names=tuple(found["feature_names"]),
-                scale=PathScale(
-                    tuple(scale["names"]), np.array(scale["means"], np.float32), scale["dropped"]
-                ),
+                scale=PathScale(tuple(scale["names"]), np.array(scale["means"], np.float32), scale["dropped"]),
                 drawn=np.load(folder / "drawn.npy", allow_pickle=False),
                 num_diseases=found["num_diseases"],
                 nodes_sha256=found["nodes_sha256"],

@@ -42,9 +42,7 @@ def uniform_negatives(
     Gives fewer pairs when the matrix has no more to give. Raises ConfigError for a ratio under 1.
     """
     if ratio < 1:
-        raise ConfigError(
-            f"negatives_per_positive is {ratio}; the ranker needs at least 1 negative per treatment."
-        )
+        raise ConfigError(f"negatives_per_positive is {ratio}; the ranker needs at least 1 negative per treatment.")
     known = train_pairs if forbidden is None else np.concatenate([train_pairs, forbidden])
     taken = np.unique(pair_codes(known, num_diseases))
     free = num_drugs * num_diseases - len(taken)

@@ -74,9 +74,7 @@ def summarise(
     """
     listed = like.column[lists.indices] >= 0
     nodes = lists.indices[listed]
-    lengths = np.bincount(
-        np.repeat(np.arange(lists.shape[0]), np.diff(lists.indptr))[listed], minlength=lists.shape[0]
-    )
+    lengths = np.bincount(np.repeat(np.arange(lists.shape[0]), np.diff(lists.indptr))[listed], minlength=lists.shape[0])
     bounds = np.concatenate([[0], np.cumsum(lengths)])
     cosine = like.cosine[queries[:, None], like.column[nodes]]
     itself = queries[:, None] == nodes

@@ -110,9 +110,7 @@ def metapaths(graph: Graph, max_length: int = 3) -> tuple[Metapath, ...]:
             for rest in walks(step.target_type, length - 1):
                 yield (step, *rest)
 
-    return tuple(
-        Metapath(steps) for length in range(2, max_length + 1) for steps in walks(graph.roles.drug, length)
-    )
+    return tuple(Metapath(steps) for length in range(2, max_length + 1) for steps in walks(graph.roles.drug, length))
 
 
 def step_matrix(graph: Graph, step: Step, keep: Bool[np.ndarray, " facts"] | None = None) -> sp.csr_array:
@@ -210,9 +208,7 @@ def fit_scale(
     most_joined = np.argsort(-joined, kind="stable")[:max_paths]
     chosen = np.sort(most_joined[joined[most_joined] > 0])
     means = sums[chosen] / (graph.num_of(graph.roles.drug) * max(1, len(sample)))
-    return PathScale(
-        tuple(paths[p].name for p in chosen), means.astype(np.float32), dropped=len(paths) - len(chosen)
-    )
+    return PathScale(tuple(paths[p].name for p in chosen), means.astype(np.float32), dropped=len(paths) - len(chosen))
 
 
 def named_paths(graph: Graph, names: Sequence[str], max_length: int) -> tuple[Metapath, ...]:

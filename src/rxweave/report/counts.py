@@ -53,9 +53,7 @@ def node_counts(graph: Graph, training: Graph) -> list[NodeCount]:
 def fact_counts(graph: Graph, training: Graph) -> list[FactCount]:
     """Give a row per relation, drug–disease relations first, then by number of facts."""
     drug_disease = set(graph.drug_disease_relations())
-    order = sorted(
-        range(len(graph.relations)), key=lambda r: (r not in drug_disease, -graph.facts[r].shape[1])
-    )
+    order = sorted(range(len(graph.relations)), key=lambda r: (r not in drug_disease, -graph.facts[r].shape[1]))
     return [FactCount(graph.relations[r], graph.facts[r].shape[1], training.facts[r].shape[1]) for r in order]
 
 

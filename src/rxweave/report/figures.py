@@ -135,9 +135,7 @@ def _panels(number: int, *, width: float, height: float) -> tuple[Figure, list[A
 
 
 def _legend(axes: Axes, title: str) -> None:
-    axes.legend(
-        loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, title=title, alignment="left", fontsize=9
-    )
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, title=title, alignment="left", fontsize=9)
 
 
 def _svg(figure: Figure) -> bytes:

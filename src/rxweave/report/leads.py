@@ -65,6 +65,4 @@ def _with_record(rows: pl.DataFrame, graph: Graph) -> pl.DataFrame:
             pairs = pair_keys(graph, fact_pairs(graph, r)).join(rows, on=PAIR, how="semi")
             found.append(pairs.with_columns(relation=pl.lit(name)))
     record = pl.concat(found).unique().sort("relation").group_by(PAIR, maintain_order=True)
-    return rows.join(
-        record.agg(pl.col("relation").alias("on_record")), on=PAIR, how="left", maintain_order="left"
-    )
+    return rows.join(record.agg(pl.col("relation").alias("on_record")), on=PAIR, how="left", maintain_order="left")

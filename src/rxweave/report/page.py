@@ -83,15 +83,15 @@ def summary_of(data: ReportData) -> dict[str, object]:
 
 def render_page(data: ReportData) -> str:
     """Give the whole page as HTML; every name in it is escaped, and it refers to nothing outside itself."""
-    roles = data.graph.roles
-    ranked = data.predictions is not None
-    lead, prior = next(iter(data.metrics), None), data.metrics.get(DEGREE_PRIOR)
+    lead = next(iter(data.metrics), None)
     return (
         _environment()
-        .from_string(_template())
+        .get_template("template.html.j2")
         .render(
             data=data,
+            roles=data.graph.roles,
             version=__version__,
+            not_advice=NOT_ADVICE,
             symbol=SYMBOLS[data.verdict.level],
             meaning=meaning_of(data.verdict),
             problems=problems_of(data.verdict),
@@ -100,17 +100,14 @@ def render_page(data: ReportData) -> str:
             every_metric=every_metric(data.metrics),
             lead_name=lead,
             lead=data.metrics[lead] if lead else None,
-            prior=prior,
             prior_name=DEGREE_PRIOR,
+            prior=data.metrics.get(DEGREE_PRIOR),
             oracle_share=_oracle_share(data),
-            not_advice=NOT_ADVICE,
-            ranked=ranked,
             top=top_new(data.predictions, data.graph).to_dicts() if data.predictions is not None else [],
-            per_disease=_by_disease(data),
+            by_disease=_by_disease(data),
             nodes=node_counts(data.graph, data.training),
             facts=fact_counts(data.graph, data.training),
             removed=removed_counts(data.split),
-            roles=roles,
             made=manifest_tables(data.manifest),
             pictures=_pictures(data),
         )
@@ -196,15 +193,19 @@ def _environment() -> Environment:
 
 def _fixed(value: float | None, digits: int = 3) -> str:
     """A number with so many digits, without a sign on zero; a dash for what is not defined."""
-    return "–" if value is None or math.isnan(value) else f"{value:z,.{digits}f}".replace("-", "−")
+    return "–" if value is None or math.isnan(value) else _minus(f"{value:z,.{digits}f}")
 
 
 def _signed(value: float, digits: int = 3) -> str:
-    return "–" if math.isnan(value) else f"{value:+z.{digits}f}".replace("-", "−")
+    return "–" if math.isnan(value) else _minus(f"{value:+z.{digits}f}")
 
 
 def _percent(value: float, digits: int = 0) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:z.{digits}f} %"
+    return "–" if math.isnan(value) else _minus(f"{100 * value:z.{digits}f} %")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def _size(num_bytes: int) -> str:

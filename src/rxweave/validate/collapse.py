@@ -105,9 +105,7 @@ def measure_collapse(
     if max_nodes < 2:
         raise ConfigError(f"max_nodes must be at least 2 to form a pair; got {max_nodes}.")
     if active is not None and len(active) != embeddings.num_nodes:
-        raise ConfigError(
-            f"active marks {len(active):,} nodes but there are {embeddings.num_nodes:,} vectors."
-        )
+        raise ConfigError(f"active marks {len(active):,} nodes but there are {embeddings.num_nodes:,} vectors.")
     usable = np.ones(embeddings.num_nodes, bool) if active is None else active
     controls: dict[int, tuple[Cosines, Spread]] = {}
     reports, samples = [], []

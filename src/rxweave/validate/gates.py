@@ -43,9 +43,7 @@ class Gate:
         sign = 1 if self.higher_is_better else -1
         if sign * value >= sign * self.good:
             return "good"
-        return (
-            "collapsed" if self.collapsed is not None and sign * value < sign * self.collapsed else "warning"
-        )
+        return "collapsed" if self.collapsed is not None and sign * value < sign * self.collapsed else "warning"
 
     def for_limit(self, rank_limit: int) -> Gate:
         """Give a gate on components, lowered to what a type with this rank limit can reach."""
@@ -79,9 +77,7 @@ GATES: Mapping[tuple[str, str], Gate] = {
     ("duplicate_rate", "graph's own not known"): Gate(0.01, 0.50, higher_is_better=False, source="proposed"),
     # Nearly the same neighbours make nearly the same vector: the spectral features of Hetionet, healthy in
     # every other measure, have up to 6 % near twins beyond the graph's exact ones.
-    ("near_duplicate_rate", "beyond the graph's own"): Gate(
-        0.10, 0.50, higher_is_better=False, source="proposed"
-    ),
+    ("near_duplicate_rate", "beyond the graph's own"): Gate(0.10, 0.50, higher_is_better=False, source="proposed"),
     ("mean_cosine", "all nodes"): Gate(0.60, 0.90, higher_is_better=False, source="general"),
     ("components_90", "all nodes"): Gate(15.0, 10.0, higher_is_better=True, source="general"),
     # Share of the rank limit. A last linear layer 256 → 512 reaches 257 dimensions: .50.

@@ -187,9 +187,7 @@ def rankme_interval(vectors: Float32[np.ndarray, "nodes dim"]) -> Interval:
     return max(value - reach, 1.0), min(value + reach, float(min(num, dim)))
 
 
-def unit_rows(
-    vectors: Float[np.ndarray, "nodes dim"], *, floor: float = 0.0
-) -> Float[np.ndarray, "directed dim"]:
+def unit_rows(vectors: Float[np.ndarray, "nodes dim"], *, floor: float = 0.0) -> Float[np.ndarray, "directed dim"]:
     """Give the vectors longer than `floor`, scaled to length 1, in the precision they came in."""
     lengths = row_lengths(vectors)
     kept = lengths > floor

@@ -85,9 +85,7 @@ def spectrum(report: CollapseReport, *, image: ImageFormat = "svg") -> bytes:
     largest = max(report.types, key=lambda measured: measured.num_sampled)
     control = _cumulative(largest.random_spread.singular_values)
     if len(control):
-        axes.plot(
-            np.arange(1, len(control) + 1), control, "--", color="#777777", lw=1.4, label="random vectors"
-        )
+        axes.plot(np.arange(1, len(control) + 1), control, "--", color="#777777", lw=1.4, label="random vectors")
     for i, measured in enumerate(report.types):
         share = _cumulative(measured.spread.singular_values)
         if not len(share):

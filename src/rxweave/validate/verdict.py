@@ -164,9 +164,7 @@ def _warning_at_most(level: Level) -> Level:
     return "warning" if level == "collapsed" else level
 
 
-def _judge_type(
-    measured: TypeReport, own_twins: float | None, *, is_drug: bool, has_role: bool
-) -> list[Finding]:
+def _judge_type(measured: TypeReport, own_twins: float | None, *, is_drug: bool, has_role: bool) -> list[Finding]:
     name, spread = measured.node_type, measured.spread
     limit = spread.rank_limit
     cosine_gate = GATES["mean_cosine", "drugs and diseases" if has_role else "other types"]
@@ -175,17 +173,14 @@ def _judge_type(
     low, high = measured.rankme_interval
     rank_interval = (low / limit, high / limit)
     twins, near_twins = (
-        max(rate - (own_twins or 0.0), 0.0)
-        for rate in (measured.duplicate_rate, measured.near_duplicate_rate)
+        max(rate - (own_twins or 0.0), 0.0) for rate in (measured.duplicate_rate, measured.near_duplicate_rate)
     )
     return [
         _finding(name, "rank_ratio", spread.rank_ratio, rank_gate(limit), rank_interval),
         _finding(name, "mean_cosine", measured.cosines.mean, cosine_gate, measured.mean_cosine_interval),
         _finding(name, "components_90", float(spread.components_90), component_gate),
         _finding(name, "duplicate_rate", twins, GATES["duplicate_rate", known]),
-        _finding(
-            name, "near_duplicate_rate", near_twins, GATES["near_duplicate_rate", "beyond the graph's own"]
-        ),
+        _finding(name, "near_duplicate_rate", near_twins, GATES["near_duplicate_rate", "beyond the graph's own"]),
     ]
 
 
@@ -207,9 +202,7 @@ def _judge_ranking(ranking: RankingEvidence) -> list[Finding]:
         ("drugs given a disease", ranking.drugs_given_disease),
     ):
         # The prior must be beaten, not met: the next number above it is the first to pass.
-        gate = Gate(
-            math.nextafter(evidence.prior, math.inf), None, higher_is_better=True, source="degree prior"
-        )
+        gate = Gate(math.nextafter(evidence.prior, math.inf), None, higher_is_better=True, source="degree prior")
         found.append(_finding("all", f"{evidence.metric} of {side}", evidence.value, gate, advice=side))
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -98,7 +99,7 @@ class _CsrAttention(torch.autograd.Function):
 
 def _relation_blocks(index: MessageIndex) -> Iterator[tuple[int, slice, Tensor]]:
     """Each relation that has pairs, its rows, and the node that receives in each row (every node once)."""
-    for r, (start, stop) in enumerate(zip(index.relation_rows[:-1], index.relation_rows[1:], strict=True)):
+    for r, (start, stop) in enumerate(pairwise(index.relation_rows)):
         if stop > start:
             yield r, slice(start, stop), index.pair_node[start:stop]
 
@@ -118,7 +119,8 @@ def _products(
 ) -> Float[Tensor, " edges"]:
     """left[row] · right[source] for every edge."""
     pattern = _matrix(index, left.new_zeros(index.num_edges))
-    return torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
+    products: Tensor = torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
+    return products
 
 
 def _log_sum_exp_per_node(index: MessageIndex, logit: Float[Tensor, " edges"]) -> Float[Tensor, " nodes"]:
@@ -156,9 +158,7 @@ def _transposed(index: MessageIndex, values: Float[Tensor, " edges"]) -> Tensor:
     return _sparse(index.column_start, index.column_row, reordered, (index.num_nodes, index.num_pairs))
 
 
-def _sparse(
-    start: Int[Tensor, " _"], column: Int[Tensor, " _"], values: Tensor, size: tuple[int, int]
-) -> Tensor:
+def _sparse(start: Int[Tensor, " _"], column: Int[Tensor, " _"], values: Tensor, size: tuple[int, int]) -> Tensor:
     with warnings.catch_warnings():
         # torch calls its CSR tensors beta; the products used here are tested against autograd.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")

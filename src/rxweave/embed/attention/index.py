@@ -56,9 +56,7 @@ class MessageIndex:
         new_place = torch.cumsum(keep, 0, dtype=torch.int32) - 1
         kept_before = torch.nn.functional.pad(new_place + 1, (1, 0))
         keep_transposed = keep[self.to_transposed.long()]
-        transposed_before = torch.nn.functional.pad(
-            torch.cumsum(keep_transposed, 0, dtype=torch.int32), (1, 0)
-        )
+        transposed_before = torch.nn.functional.pad(torch.cumsum(keep_transposed, 0, dtype=torch.int32), (1, 0))
         return MessageIndex(
             num_nodes=self.num_nodes,
             num_relations=self.num_relations,
@@ -106,15 +104,15 @@ def build_index(graph: Graph) -> MessageIndex:
             facts.append(edge_fact)
             relations.append(np.full(len(edge_source), num_relations))
             num_relations += 1
-    source, target, relation, fact = (np.concatenate(parts) for parts in (sources, targets, relations, facts))
-    order = np.lexsort((source, target, relation))
-    source, target, relation, fact = source[order], target[order], relation[order], fact[order]
+    source, target, relation_ix, fact = map(np.concatenate, (sources, targets, relations, facts))
+    order = np.lexsort((source, target, relation_ix))
+    source, target, relation_ix, fact = source[order], target[order], relation_ix[order], fact[order]
 
-    pair = relation * np.int64(graph.num_nodes) + target
+    pair = relation_ix * np.int64(graph.num_nodes) + target
     is_first = np.concatenate([np.ones(min(1, len(pair)), bool), pair[1:] != pair[:-1]])
     row_start = np.concatenate([np.flatnonzero(is_first), [len(pair)]])
     edge_row = np.cumsum(is_first) - 1
-    relation_rows = np.searchsorted(relation[is_first], np.arange(num_relations + 1))
+    relation_rows = np.searchsorted(relation_ix[is_first], np.arange(num_relations + 1))
     to_transposed = np.lexsort((edge_row, source))
     column_start = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=graph.num_nodes))])
 

@@ -1,0 +1,237 @@
+"""The command line: what it prints, its exit codes, and one clear message for every kind of bad input."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rxweave.cli import main
+from rxweave.embed.store import Embeddings, write_embeddings
+
+DATA = Path(__file__).parent / "data"
+QUICK = ["--embedding-dim", "64", "--num-epochs", "2", "-o", "embed.hidden_dim=32", "-o", "embed.feature_dim=32"]
+QUICK += ["-o", "rank.num_trees=10", "-o", "rank.num_draws=2"]
+
+
+class Outcome:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def rxweave(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process; gives exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["rxweave", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+def files_under(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def assert_refused(outcome: Outcome, out: Path, *patterns: str) -> None:
+    """One message, exit code 2, no traceback, nothing written."""
+    assert outcome.code == 2
+    assert outcome.out == ""
+    message = re.sub(r"\s+", " ", outcome.err)
+    assert "Traceback" not in message
+    assert message.count("rxweave: ") == 1
+    for pattern in patterns:
+        assert re.search(pattern, message), message
+    assert not out.exists() or files_under(out) == []
+
+
+@pytest.fixture(scope="module")
+def embeddings_file(tmp_path_factory: pytest.TempPathFactory):
+    """Writes embeddings whose two types have the given spread around one point."""
+    folder = tmp_path_factory.mktemp("embeddings")
+
+    def write(name: str, spread: float) -> Path:
+        rng = np.random.default_rng(0)
+        vectors = (np.ones(128) + spread * rng.standard_normal((400, 128))).astype(np.float32)
+        kinds = ["drug"] * 200 + ["disease"] * 200
+        ids = [str(i) for i in range(400)]
+        nodes = pl.DataFrame(
+            {
+                "node_key": [f"{kind}|x|{i}" for kind, i in zip(kinds, ids, strict=True)],
+                "node_id": ids,
+                "node_name": ids,
+                "node_type": kinds,
+            }
+        )
+        path = folder / f"{name}.parquet"
+        write_embeddings(Embeddings(nodes, vectors, {}), path, path.with_suffix(".csv"))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_validate_exits_0_for_good_and_1_for_collapsed(rxweave, embeddings_file, suffix: str) -> None:
+    good = rxweave("validate", embeddings_file("good", 30.0).with_suffix(suffix))
+    assert (good.code, "Embeddings: good" in good.out) == (0, True)
+    assert "Usefulness was not tested" in good.out
+    bad = rxweave("validate", embeddings_file("bad", 0.01).with_suffix(suffix))
+    assert (bad.code, "Embeddings: collapsed" in bad.out) == (1, True)
+    assert "Change: " in bad.out
+
+
+def test_validate_speaks_json(rxweave, embeddings_file) -> None:
+    outcome = rxweave("validate", embeddings_file("bad", 0.01), "--json")
+    told = json.loads(outcome.out)
+    assert told["verdict"] == "collapsed"
+    assert {each["node_type"] for each in told["types"]} == {"drug", "disease"}
+    assert told["findings"]
+
+
+def test_validate_exits_2_for_what_it_cannot_read(rxweave, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.csv"
+    notes.write_text("a,b\n1,2\n")
+    assert_refused(rxweave("validate", notes), tmp_path / "none", "notes.csv")
+    assert_refused(rxweave("validate", tmp_path / "absent.parquet"), tmp_path / "none", "absent.parquet")
+
+
+def test_a_missing_file_is_named(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("run", "--kg", tmp_path / "kg.csv", "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", r"kg\.csv")
+
+
+def test_wrong_columns_are_listed(rxweave, tmp_path: Path) -> None:
+    header, *rows = next(DATA.glob("primekg/*.csv")).read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    kg = tmp_path / "kg.csv"
+    kg.write_text("".join([header.replace("y_source", "y_origin"), *rows]))
+    assert_refused(rxweave("run", "--kg", kg, "--out", tmp_path / "out"), tmp_path / "out", "y_source", "y_origin")
+
+
+def test_a_truncated_gzip_is_refused(rxweave, tmp_path: Path) -> None:
+    whole = gzip.compress("".join(f"Gene::{i}\tbinds\tDrug::{i * 7}\n" for i in range(5000)).encode())
+    triples = tmp_path / "triples.tsv.gz"
+    triples.write_bytes(whole[: len(whole) // 2])
+    outcome = rxweave("run", "--kg", triples, "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", r"triples\.tsv\.gz", "cut short|truncated|damaged|ends")
+
+
+def test_a_row_with_too_few_fields_is_named_by_line(rxweave, tmp_path: Path) -> None:
+    triples = tmp_path / "triples.tsv"
+    triples.write_text("Drug::1\ttreats\tDisease::1\nDrug::2\ttreats\nDrug::3\ttreats\tDisease::3\n")
+    outcome = rxweave("run", "--kg", triples, "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", r"triples\.tsv", r"line 2")
+
+
+def test_an_unknown_node_type_gets_the_closest(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("run", "--kg", "demo:400", "--include-node-types", "diseases", "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", "'diseases' is not in demo", "Closest: 'disease'")
+
+
+def test_a_dimension_the_heads_cannot_share_is_refused_before_any_work(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("run", "--kg", "demo:400", "--embedding-dim", "511", "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", "embedding_dim is 511", "8 heads", "for example 512")
+
+
+def test_a_misspelt_setting_or_option_is_refused(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("run", "-o", "embed.num_epoch=3", "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", "Closest: 'embed.num_epochs'")
+    outcome = rxweave("run", "--epoch", "3")
+    assert outcome.code == 2
+    assert "--epochs" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_graph_without_treatments_says_which_relations_there_are(rxweave, tmp_path: Path) -> None:
+    triples = tmp_path / "triples.tsv"
+    triples.write_text("".join(f"Drug::{i}\thelps_with\tDisease::{i % 7}\n" for i in range(40)))
+    outcome = rxweave("run", "--kg", triples, "--out", tmp_path / "out")
+    assert_refused(outcome, tmp_path / "out", "no treatments", "helps_with")
+
+
+def test_build_tells_what_happened_to_every_row(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("build", "--kg", DATA / "hetionet", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "exact duplicates folded" in outcome.out
+    folder = next((tmp_path / "02_graph").iterdir())
+    assert {path.name for path in folder.iterdir()} == {"nodes.parquet", "edges.parquet", "load_report.json"}
+
+
+def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
+    assert outcome.code == 0, outcome.err
+    written = files_under(tmp_path)
+    for name in (
+        "02_graph/demo/nodes.parquet",
+        "02_graph/demo/edges.parquet",
+        "02_graph/demo/split.parquet",
+        "02_graph/demo/load_report.json",
+        "06_models/embeddings/hgt_embeddings.parquet",
+        "06_models/embeddings/hgt_embeddings.csv",
+        "06_models/embeddings/model.safetensors",
+        "06_models/embeddings/manifest.json",
+        "06_models/ranker/manifest.json",
+        "07_model_output/predictions.parquet",
+        "07_model_output/predictions.csv",
+        "08_reporting/report.html",
+        "08_reporting/metrics.json",
+    ):
+        assert name in written
+    for text in ("Embeddings: ", "degree prior", "Oracle", "10 best new pairs", "not medical advice"):
+        assert text in outcome.out
+    assert outcome.out.rstrip().endswith(str(tmp_path / "08_reporting" / "report.html"))
+    predictions = pl.read_parquet(tmp_path / "07_model_output" / "predictions.parquet")
+    columns = "rank drug_name disease_name prob_treats confidence prob_not_treat prob_unknown drug_id disease_id"
+    columns += " drug_key disease_key known percentile_for_disease percentile_for_drug"
+    assert predictions.columns == columns.split()
+    manifest = json.loads((tmp_path / "08_reporting" / "manifest.json").read_text())
+    assert [each["stage"] for each in manifest["stages"]] == ["split", "embed", "validate", "rank", "report"]
+    assert manifest["settings"]["embed"]["num_epochs"] == 2
+
+
+def test_collapsed_embeddings_are_reported_never_ranked_and_exit_1(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "-o", "embed.features=constant", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)["verdict"] == "collapsed"
+    written = files_under(tmp_path)
+    assert "08_reporting/report.html" in written
+    assert not [name for name in written if name.startswith(("07_model_output", "06_models/ranker"))]
+
+
+def test_a_second_run_leaves_nothing_of_the_first(rxweave, tmp_path: Path) -> None:
+    leftover = tmp_path / "07_model_output" / "predictions.parquet"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_text("of an earlier run")
+    rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "-o", "embed.features=constant")
+    assert not leftover.exists()
+
+
+def test_embed_writes_both_files_and_names_them(rxweave, tmp_path: Path) -> None:
+    folder = tmp_path / "graph"
+    shutil.copytree(DATA / "hetionet", folder)
+    outcome = rxweave("embed", folder, tmp_path / "e.csv", *QUICK[:8])
+    assert outcome.code == 0, outcome.err
+    facts = json.loads(outcome.out)
+    assert facts["embedding_dim"] == 64
+    assert facts["output_file"] == str(tmp_path / "e.csv")
+    header = (tmp_path / "e.csv").read_text().splitlines()[0]
+    assert header == "node_id,node_name,node_type,embedding"
+    assert len(pl.read_parquet(tmp_path / "e.parquet")) == facts["total_nodes"]
+
+
+@pytest.mark.parametrize("command", ["run", "build", "embed", "validate", "settings"])
+def test_every_command_explains_itself(rxweave, command: str) -> None:
+    outcome = rxweave(command, "--help")
+    assert outcome.code == 0
+    assert "Usage: rxweave " + command in outcome.out
