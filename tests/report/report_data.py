@@ -166,6 +166,11 @@ def predictions_of(scores: Float32[np.ndarray, "drugs diseases"], graph: Graph, 
     return pl.DataFrame(rows)
 
 
+def number(text: str) -> float:
+    """A number as the page writes it."""
+    return float(text.replace("−", "-").replace(",", ""))
+
+
 VOID = {"meta", "link", "img", "br", "input"}
 
 

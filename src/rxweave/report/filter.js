@@ -25,7 +25,4 @@
       shown.textContent = wanted.length ? count + (count === 1 ? " prediction" : " predictions") : "";
     });
   }
-  window.addEventListener("beforeprint", function () {
-    document.querySelectorAll("details").forEach(function (part) { part.open = true; });
-  });
 })();

@@ -29,31 +29,39 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """All findings on one measure with the same causes, worst first, and what mends them."""
+    """All findings on one measure that are not good; they have the same causes and the same cure."""
 
     measure: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def likely_causes(self) -> tuple[str, ...]:
-        return self.findings[0].likely_causes
-
-    @property
-    def what_to_change(self) -> tuple[str, ...]:
-        return self.findings[0].what_to_change
+    groups: tuple[tuple[Finding, ...], ...]
+    """Findings of one level and threshold together, collapsed ones first."""
+    likely_causes: tuple[str, ...]
+    what_to_change: tuple[str, ...]
 
 
 def problems_of(verdict: Verdict) -> list[Problem]:
-    """Give the problems, collapsed ones first, those on one measure together."""
-    grouped: dict[str, list[Finding]] = {}
+    """Give the problems by measure, those with a collapse first."""
+    by_measure: dict[str, dict[tuple[Level, str], list[Finding]]] = {}
     for finding in verdict.problems:
-        grouped.setdefault(finding.measure, []).append(finding)
-    return [Problem(measure_name(measure), tuple(found)) for measure, found in grouped.items()]
+        groups = by_measure.setdefault(finding.measure, {})
+        groups.setdefault((finding.level, threshold_name(finding)), []).append(finding)
+    problems = []
+    for measure, groups in by_measure.items():
+        first = next(iter(groups.values()))[0]
+        alike = tuple(tuple(group) for group in groups.values())
+        problems.append(Problem(measure_name(measure), alike, first.likely_causes, first.what_to_change))
+    return problems
 
 
 def measure_name(measure: str) -> str:
     """Give a measure in plain words; one that is already in words (held-out ranking) as it is."""
     return MEASURES.get(measure, measure)
+
+
+def found_in(finding: Finding) -> str:
+    """Give what a finding is about: a node type, all nodes, or nothing for held-out ranking."""
+    if finding.node_type != "all":
+        return finding.node_type
+    return "all nodes" if finding.measure in MEASURES else ""
 
 
 def threshold_name(finding: Finding) -> str:

@@ -24,7 +24,14 @@ from rxweave.kg.tables import KnowledgeGraph
 from rxweave.rank.metrics import RankingMetrics
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
 from rxweave.report.figures import DEGREE_PRIOR, loss_curves, rank_curves, ranking_beside_prior, reliability
-from rxweave.report.findings import SYMBOLS, meaning_of, measure_name, problems_of, threshold_name
+from rxweave.report.findings import (
+    SYMBOLS,
+    found_in,
+    meaning_of,
+    measure_name,
+    problems_of,
+    threshold_name,
+)
 from rxweave.report.leads import top_new, top_new_per_disease
 from rxweave.report.manifest import manifest_tables, seed_of
 from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
@@ -185,6 +192,7 @@ def _environment() -> Environment:
         "percent": _percent,
         "size": _size,
         "measure": measure_name,
+        "found_in": found_in,
         "threshold": threshold_name,
     }
     environment.globals["symbols"] = SYMBOLS
