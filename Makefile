@@ -24,7 +24,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/hetionet.py
+	$(BIN)/python benchmarks/recipes.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

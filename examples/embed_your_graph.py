@@ -24,7 +24,9 @@ def write_graph(path: Path) -> None:
                 file.write(f"Compound::{drug}\tbinds\tGene::{rng.randrange(drug % 6 * 20, drug % 6 * 20 + 30)}\n")
         for disease in range(40):
             for _ in range(8):
-                file.write(f"Disease::{disease}\tinvolves\tGene::{rng.randrange(disease % 6 * 20, disease % 6 * 20 + 30)}\n")
+                file.write(
+                    f"Disease::{disease}\tinvolves\tGene::{rng.randrange(disease % 6 * 20, disease % 6 * 20 + 30)}\n"
+                )
 
 
 def main(folder: Path, num_epochs: int = 30) -> list[str]:

@@ -196,7 +196,7 @@ def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path)
     columns += " drug_key disease_key known percentile_for_disease percentile_for_drug"
     assert predictions.columns == columns.split()
     manifest = json.loads((tmp_path / "08_reporting" / "manifest.json").read_text())
-    assert [each["stage"] for each in manifest["stages"]] == ["split", "embed", "validate", "rank", "report"]
+    assert [each["stage"] for each in manifest["stages"]] == ["load", "split", "embed", "validate", "rank", "report"]
     assert manifest["settings"]["embed"]["num_epochs"] == 2
 
 
@@ -215,6 +215,19 @@ def test_a_second_run_leaves_nothing_of_the_first(rxweave, tmp_path: Path) -> No
     leftover.write_text("of an earlier run")
     rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "-o", "embed.features=constant")
     assert not leftover.exists()
+
+
+def test_the_run_of_another_graph_is_not_replaced_unless_forced(rxweave, tmp_path: Path) -> None:
+    manifest = tmp_path / "08_reporting" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text('{"settings": {"load": {"kg": "primekg/kg.csv"}}}')
+    refused = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
+    assert refused.code == 2
+    assert "holds the run of 'primekg/kg.csv'" in refused.err
+    assert files_under(tmp_path) == ["08_reporting/manifest.json"]
+    constant = ["-o", "embed.features=constant"]
+    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, *constant, "--force").code == 1
+    assert "demo:400" in manifest.read_text()
 
 
 def test_embed_writes_both_files_and_names_them(rxweave, tmp_path: Path) -> None:

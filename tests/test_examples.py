@@ -10,9 +10,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def test_embed_your_graph_finds_diseases_of_the_same_module(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_embed_your_graph_finds_diseases_of_the_same_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = importlib.util.spec_from_file_location("embed_your_graph", EXAMPLES / "embed_your_graph.py")
     assert spec is not None
     assert spec.loader is not None

@@ -55,6 +55,7 @@ def run(
     learning_rate: Rate = None,
     device: Device = None,
     override: Override = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run of another graph in --out.")] = False,
     as_json: Json = False,
 ) -> None:
     """From a graph to embeddings, a collapse verdict, ranked drugs and a report."""
@@ -78,7 +79,7 @@ def run(
         override or [],
     )
     with RichWatch(settings.embed.num_epochs, quiet=as_json) as watch:
-        result = run_pipeline(settings, out, watch=watch)
+        result = run_pipeline(settings, out, watch=watch, force=force)
     if as_json:
         typer.echo(json.dumps(run_summary(result), indent=2))
     else:

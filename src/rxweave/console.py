@@ -68,13 +68,13 @@ class RichWatch(Watch):
             visible=True,
         )
         if not self.console.is_terminal and epoch.number % max(1, self.num_epochs // 10) == 0:
-            self.console.print(f"  epoch {epoch.number}/{self.num_epochs}: {detail}")
+            self.console.print(f"  epoch {epoch.number}/{self.num_epochs}: {detail}", soft_wrap=True)
 
     def progress(self, what: str, share: float) -> None:
         self.bars.update(self.task, description=what, completed=round(100 * share), total=100, detail="", visible=True)
 
     def note(self, text: str) -> None:
-        self.console.print(f"  {text}")
+        self.console.print(f"  {text}", soft_wrap=True)
 
 
 def print_run(result: RunResult) -> None:

@@ -43,17 +43,20 @@ class RunResult:
     workspace: Workspace
 
 
-def run(settings: RunSettings, out: Path, *, watch: Watch | None = None) -> RunResult:
+def run(settings: RunSettings, out: Path, *, watch: Watch | None = None, force: bool = False) -> RunResult:
     """Load, split, embed, validate, rank and report; every stage's output lies under `out` when it is done.
 
     Embeddings whose geometry has collapsed are reported but never ranked. The same settings and files give the
-    same result on one machine. Raises RxweaveError for input or settings that cannot work, before anything of
-    an earlier run is removed where that can be known.
+    same result on one machine. A finished run of the same graph under `out` is replaced, that of another graph
+    only with `force`. Raises RxweaveError for input or settings that cannot work; an earlier run then stays.
     """
     watch = watch or Watch()
-    watch.stage("load")
-    kg = load_kg(**settings.load.reader_options(), seed=settings.seed)
-    work = Workspace(out, kg.name, settings, watch, inputs=kg.report.files)
+    work = Workspace(out, settings, watch)
+    if not force:
+        work.check_free()
+    with work.stage("load"):
+        kg = load_kg(**settings.load.reader_options(), seed=settings.seed)
+        work.kg_name, work.inputs = kg.name, kg.report.files
     with work.stage("split", work.graph):
         graph = build_graph(kg)
         if settings.load.limit_nodes is not None:

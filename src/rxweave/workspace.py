@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import resource
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from rxweave import __version__
 from rxweave.artifacts import write_json
 from rxweave.config import RunSettings
+from rxweave.errors import ConfigError
 from rxweave.kg.tables import InputFile
 from rxweave.watch import Watch
 
@@ -27,9 +29,10 @@ class Workspace:
     """The folders of a run under one root, and its record: settings, inputs, versions, times, peak memory."""
 
     root: Path
-    kg_name: str
     settings: RunSettings
     watch: Watch
+    kg_name: str = ""
+    """Known once the graph is loaded."""
     inputs: tuple[InputFile, ...] = ()
     stages: list[dict[str, object]] = field(default_factory=list)
     results: dict[str, object] = field(default_factory=dict)
@@ -53,6 +56,19 @@ class Workspace:
     @property
     def reporting(self) -> Path:
         return self.root / "08_reporting"
+
+    def check_free(self) -> None:
+        """Raise ConfigError when the root holds the run of another graph, which this one would replace."""
+        for folder in (self.reporting, self.output, self.ranker, self.embeddings):
+            manifest = folder / "manifest.json"
+            if not manifest.exists():
+                continue
+            found = json.loads(manifest.read_text(encoding="utf-8"))["settings"]["load"]["kg"]
+            if found != self.settings.load.kg:
+                raise ConfigError(
+                    f"{self.root} holds the run of {found!r}, which a run of {self.settings.load.kg!r} would "
+                    "replace. Choose another --out, or allow it with --force."
+                )
 
     def clear(self) -> None:
         """Remove what an earlier run left, so that nothing of it can be taken for part of this one."""

@@ -16,7 +16,7 @@ from rxweave.embed.batches import FactSampler
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.spectrum import effective_rank, numerical_rank
-from rxweave.errors import TrainingError
+from rxweave.errors import ConfigError, InputError, TrainingError
 from rxweave.graph.build import Graph
 
 SMALL = EmbedSettings(
@@ -32,7 +32,7 @@ SMALL = EmbedSettings(
 
 def test_the_loss_falls_and_the_history_tells(small_graph: Graph) -> None:
     told = []
-    settings = SMALL.model_copy(update={"num_epochs": 20})
+    settings = SMALL.but(num_epochs=20)
     trained = training.train(small_graph, settings, seed=0, on_epoch=told.append)
     assert told == list(trained.history)
     assert [epoch.number for epoch in told] == list(range(1, 21))
@@ -46,7 +46,7 @@ def test_the_loss_falls_and_the_history_tells(small_graph: Graph) -> None:
 
 @pytest.mark.parametrize("features", ["svd", "learned"])
 def test_same_seed_same_vectors_other_seed_others(small_graph: Graph, features: str) -> None:
-    settings = SMALL.model_copy(update={"num_epochs": 3, "features": features})
+    settings = SMALL.but(num_epochs=3, features=features)
     first, again, other = (training.train(small_graph, settings, seed=seed).vectors for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
@@ -56,14 +56,14 @@ def test_training_leaves_the_global_generators_alone(small_graph: Graph) -> None
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    training.train(small_graph, SMALL.model_copy(update={"num_epochs": 1}), seed=0)
+    training.train(small_graph, SMALL.but(num_epochs=1), seed=0)
     torch.testing.assert_close(torch.rand(3), expected)
 
 
 def test_constant_features_collapse_and_an_identity_does_not(small_graph: Graph) -> None:
     ranks = {}
     for features in ("svd", "constant"):
-        vectors = training.train(small_graph, SMALL.model_copy(update={"features": features}), seed=0).vectors
+        vectors = training.train(small_graph, SMALL.but(features=features), seed=0).vectors
         ranks[features] = effective_rank(vectors[small_graph.rows_of("pathway")])
     assert ranks["constant"] < 2
     assert ranks["svd"] > 5 * ranks["constant"]
@@ -71,7 +71,7 @@ def test_constant_features_collapse_and_an_identity_does_not(small_graph: Graph)
 
 def test_one_encoder_pass_for_all_micro_batches_equals_a_pass_for_each(small_graph: Graph) -> None:
     """Gradients summed at the embeddings are the gradients of separate passes, to rounding."""
-    settings = SMALL.model_copy(update={"accumulation_steps": 3, "edge_sample_size": 20})
+    settings = SMALL.but(accumulation_steps=3, edge_sample_size=20)
     index = build_index(small_graph)
     shape = HGTShape(tuple(small_graph.type_offsets.tolist()), index.num_relations, 32, 32, 64, 2, 4)
     encoder = HGT(shape, generator=torch.Generator().manual_seed(0)).double()
@@ -123,10 +123,36 @@ def test_hidden_facts_do_not_reach_the_messages(small_graph: Graph) -> None:
 
 def test_a_loss_that_is_not_finite_stops_training_and_says_what_to_do(small_graph: Graph) -> None:
     with pytest.raises(TrainingError, match=r"link loss is (nan|inf) in epoch \d+.*Lower learning_rate"):
-        training.train(small_graph, SMALL.model_copy(update={"learning_rate": 1e30}), seed=0)
+        training.train(small_graph, SMALL.but(learning_rate=1e30), seed=0)
 
 
 def test_relations_without_facts_weigh_nothing(small_graph: Graph) -> None:
     empty = replace(small_graph, facts=(np.empty((2, 0), np.int64), *small_graph.facts[1:]))
-    trained = training.train(empty, SMALL.model_copy(update={"num_epochs": 1}), seed=0)
+    trained = training.train(empty, SMALL.but(num_epochs=1), seed=0)
     assert np.isfinite(trained.vectors).all()
+
+
+@pytest.mark.parametrize(("device", "message"), [("mps", "expected cpu or cuda"), ("gpu", "expected cpu or cuda")])
+def test_a_device_that_cannot_be_used_is_refused(small_graph: Graph, device: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        training.train(small_graph, SMALL.but(device=device), seed=0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_an_absent_cuda_device_is_said_to_be_absent(small_graph: Graph) -> None:
+    with pytest.raises(ConfigError, match=r"sees no CUDA device\. Use device=cpu"):
+        training.train(small_graph, SMALL.but(device="cuda"), seed=0)
+
+
+def test_a_graph_without_facts_is_refused(small_graph: Graph) -> None:
+    empty = replace(small_graph, facts=tuple(fact[:, :0] for fact in small_graph.facts))
+    with pytest.raises(InputError, match="no fact between them"):
+        training.train(empty, SMALL, seed=0)
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_vectors_of_the_cpu(small_graph: Graph) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    cpu, cuda = (training.train(small_graph, SMALL.but(device=device), seed=0).vectors for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(cuda, cpu, atol=2e-2)

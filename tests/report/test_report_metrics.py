@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from report_data import DISEASES, DRUGS, GENES, Element, number, read_html
 
 from rxweave.kg.tables import Truth
 from rxweave.rank.metrics import Estimate
+from rxweave.report.metrics import share_of_oracle
 from rxweave.report.page import ReportData, render_page, write_report
 
 
@@ -111,3 +113,14 @@ def test_the_oracle_of_a_synthetic_graph_is_in_metrics_json(data: ReportData, tm
     run = replace(data, kg=replace(data.kg, truth=Truth(0.9, pl.DataFrame())))
     write_report(run, tmp_path / "report.html", tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["oracle_auroc"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("auroc", "oracle", "share"), [(0.9, 0.9, 1.0), (0.7, 0.9, 0.5), (0.5, 0.9, 0.0), (0.4, 0.9, -0.25)]
+)
+def test_the_share_of_the_oracle_runs_from_chance_to_the_oracle(auroc: float, oracle: float, share: float) -> None:
+    assert share_of_oracle(auroc, oracle) == pytest.approx(share)
+
+
+def test_an_oracle_no_better_than_chance_leaves_no_share() -> None:
+    assert math.isnan(share_of_oracle(0.7, 0.5))

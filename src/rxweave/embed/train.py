@@ -22,13 +22,15 @@ from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.loss import contrastive_loss, ranking_loss
 from rxweave.embed.similarity import gene_sharing
 from rxweave.embed.spectrum import effective_rank
-from rxweave.errors import TrainingError
+from rxweave.errors import ConfigError, InputError, TrainingError
 from rxweave.graph.build import Graph
 
 WARM_UP_STEPS = 10
 DECAY_SHARE = 0.4
 """The learning rate falls linearly over this last share of the steps: quality rises most while it falls."""
 CONTRASTIVE_NODES = 2048
+DEVICES = ("cpu", "cuda")
+"""Devices with the sparse products of the `csr` attention; Apple's MPS has none."""
 RANK_NODES = 2000
 
 
@@ -63,14 +65,17 @@ def train(
 ) -> Trained:
     """Train embeddings of every node of a graph; pass the TRAINING graph, since everything in it is learnt from.
 
-    The same graph, settings, seed and device give the same result. Raises TrainingError when a loss is not finite.
+    The same graph, settings, seed and device give the same result. Raises TrainingError when a loss is not finite,
+    InputError for a graph without facts, ConfigError for a device that cannot be used.
     """
+    if graph.num_facts == 0:
+        raise InputError(f"{graph.name} has {graph.num_nodes:,} nodes and no fact between them: nothing can be learnt.")
     device = choose_device(settings.device)
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
 
     index = build_index(graph).to(device)
-    features = _features(graph, settings, seed, generator).to(device)
+    features = _features(graph, settings, seed, generator, device)
     shape = HGTShape(
         type_offsets=tuple(graph.type_offsets.tolist()),
         num_relations=index.num_relations,
@@ -135,10 +140,18 @@ def train(
 
 
 def choose_device(asked: str | None) -> torch.device:
-    """Give the asked-for device, or the best one present: CUDA, then CPU."""
-    if asked is not None:
-        return torch.device(asked)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Give the asked-for device, or the best one present: CUDA, then CPU.
+
+    Raises ConfigError for a device that is unknown, absent, or lacks the sparse products that attention needs.
+    """
+    if asked is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = asked.partition(":")[0]
+    if kind not in DEVICES:
+        raise ConfigError(f"device is {asked!r}; expected {' or '.join(DEVICES)}, or nothing for the best one present.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device is {asked!r}, but torch {torch.__version__} sees no CUDA device. Use device=cpu.")
+    return torch.device(asked)
 
 
 class _Scored:
@@ -213,13 +226,15 @@ def _contrast(
     return total
 
 
-def _features(graph: Graph, settings: EmbedSettings, seed: int, generator: torch.Generator) -> Tensor:
+def _features(
+    graph: Graph, settings: EmbedSettings, seed: int, generator: torch.Generator, device: torch.device
+) -> Tensor:
     size = (graph.num_nodes, settings.feature_dim)
     if settings.features == "svd":
-        return torch.from_numpy(svd_features(graph, settings.feature_dim, seed=seed))
+        return torch.from_numpy(svd_features(graph, settings.feature_dim, seed=seed)).to(device)
     if settings.features == "constant":
-        return torch.full(size, FEATURE_RMS)
-    return nn.Parameter(FEATURE_RMS * torch.randn(size, generator=generator))
+        return torch.full(size, FEATURE_RMS, device=device)
+    return nn.Parameter((FEATURE_RMS * torch.randn(size, generator=generator)).to(device))
 
 
 def _dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -81,7 +81,10 @@ def _describe(graph: Graph, pair: Int[np.ndarray, " 2"]) -> str:
 
 
 def check_training_rows(pairs: Int[np.ndarray, "rows 2"], split: Split, graph: Graph) -> None:
-    """Prove that no held-out pair is among the rows a ranker is fitted on, be it as positive or as negative.
+    """Prove that no held-out pair is among the labelled rows that a ranker is fitted on.
+
+    Labelled are known treatments and contraindications. Pairs drawn at random as "unknown" are not asked: to leave
+    held-out pairs out of the draw would itself tell which pairs are held out (see `rank/negatives.py`).
 
     `pairs` are (drug, disease), each numbered within its type. Raises LeakError with the first such pair.
     """
@@ -91,8 +94,7 @@ def check_training_rows(pairs: Int[np.ndarray, "rows 2"], split: Split, graph: G
     if len(leaks):
         raise LeakError(
             f"{len(leaks)} of the {len(pairs)} rows that the ranker is fitted on are held-out pairs, first "
-            f"{_describe(graph, pairs[leaks[0]])} in row {leaks[0]}. Fit on the train part of the split, "
-            "and draw negatives that leave out every pair of the split."
+            f"{_describe(graph, pairs[leaks[0]])} in row {leaks[0]}. Fit on the train part of the split."
         )
 
 

@@ -63,7 +63,7 @@ def rank_curves(history: Sequence[Epoch]) -> bytes:
             markerfacecolor=colour if i < len(COLOURS) else "none",
             markersize=5,
             linewidth=1.6,
-            label=node_type,
+            label=_literal(node_type),
         )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Epoch")
@@ -83,9 +83,9 @@ def ranking_beside_prior(metrics: Mapping[str, RankingMetrics]) -> bytes:
         "AUPRC, all pairs": [m.auprc for m in metrics.values()],
     }
     figure, panels = _panels(len(columns), width=9.6, height=0.9 + 0.36 * len(metrics))
-    names = list(metrics)
+    names = [_literal(name) for name in metrics]
     for axes, (title, estimates) in zip(panels, columns.items(), strict=True):
-        _intervals(axes, names, estimates)
+        _intervals(axes, list(metrics), estimates)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))
     return _svg(figure)
@@ -96,7 +96,7 @@ def reliability(calibration: Sequence[tuple[float, float, int]]) -> bytes:
 
     Bins are (mean predicted, share true, number of pairs); the dashed diagonal is perfect calibration.
     """
-    figure, (axes,) = _panels(1, width=4.8, height=4.2)
+    figure, (axes,) = _panels(1, width=4.9, height=4.2)
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="perfect")
     predicted, true, _ = zip(*calibration, strict=True)
     axes.plot(predicted, true, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, label="ranker")
@@ -123,6 +123,11 @@ def _intervals(axes: Axes, names: Sequence[str], estimates: Sequence[Estimate]) 
     axes.locator_params(axis="x", nbins=5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def _literal(name: str) -> str:
+    """A name as matplotlib draws it letter by letter: between two dollar signs it would see a formula."""
+    return name.replace("$", r"\$")
 
 
 def _panels(number: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:

@@ -1,0 +1,88 @@
+"""Compare training recipes by what their embeddings rank on their own: `python benchmarks/recipes.py --kg FOLDER`.
+
+Each recipe runs in a process of its own (so that peak memory is its own) on the same split, and gives one row of a
+Markdown table: the decoder's filtered ranks of the held-out treatments beside the degree prior, the effective rank of
+drugs and diseases, processor seconds and peak memory. Select recipes on the validation part (`--part valid`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+RECIPES: dict[str, list[str]] = {
+    "default": [],
+    "lr 0.003, 60 epochs": ["embed.learning_rate=0.003", "embed.num_epochs=60"],
+    "no contrastive term": ["embed.contrastive_weight=0"],
+    "learned features": ["embed.features=learned"],
+    "constant features": ["embed.features=constant"],
+}
+COLUMNS = ("disease MRR", "Hits@10", "drug MRR", "Recall@50", "AUPRC", "AUROC", "rank drugs", "rank diseases")
+
+
+def measure(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, object]:
+    """Train one recipe and rank the held-out treatments with its decoder."""
+    from rxweave import build_graph, evaluate_ranking, load_kg, random_split, train, training_graph
+    from rxweave.rank.baselines import degree_prior
+    from rxweave.rank.decoder_scores import decoder_scores
+    from rxweave.settings import settings_from
+    from rxweave.workspace import peak_memory
+
+    settings = settings_from({"load.kg": kg, "seed": seed}, overrides)
+    graph = build_graph(load_kg(**settings.load.reader_options()))
+    split = random_split(graph, seed=seed)
+    training = training_graph(graph, split)
+    wall, processor = time.perf_counter(), time.process_time()
+    trained = train(training, settings.embed, seed=seed)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    peak = peak_memory()
+    scores = decoder_scores(trained, training)
+    rows = {}
+    asked = split.valid if part == "valid" else split.test
+    for name, matrix in (("decoder", scores), ("degree prior", degree_prior(split.train, *scores.shape))):
+        found = evaluate_ranking(matrix, asked, split.known, seed=seed)
+        disease, drug = found.diseases_given_drug, found.drugs_given_disease
+        estimates = (disease.mrr, disease.hits_at_10, drug.mrr, drug.recall_at_50, found.auprc, found.auroc)
+        rows[name] = [round(estimate.value, 3) for estimate in estimates]
+    ranks = trained.history[-1].effective_rank
+    rows["decoder"] += [round(ranks[graph.roles.drug]), round(ranks[graph.roles.disease])]
+    return {
+        "rows": rows,
+        "seconds": round(wall),
+        "cpu_seconds": round(processor),
+        "peak_gb": round(peak / 1e9, 2),
+    }
+
+
+def main() -> None:
+    """Run the recipes one after another and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kg", default="../shared/data/hetionet")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", choices=("valid", "test"), default="test")
+    parser.add_argument("--recipe", action="append", choices=list(RECIPES), help="all by default")
+    parser.add_argument("--set", action="append", default=[], help="a setting for every recipe, stage.name=value")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one is not None:
+        print(json.dumps(measure(asked.kg, asked.seed, asked.part, json.loads(asked.one))))
+        return
+    print("| recipe |", " | ".join(COLUMNS), "| wall s | CPU s | peak GB |")
+    print("|---" * (len(COLUMNS) + 4) + "|")
+    prior_told = False
+    for name in asked.recipe or RECIPES:
+        command = [sys.executable, __file__, "--kg", asked.kg, "--seed", str(asked.seed), "--part", asked.part]
+        command += ["--one", json.dumps([*RECIPES[name], *asked.set])]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        if not prior_told:
+            print("| degree prior |", " | ".join(map(str, found["rows"]["degree prior"])), "| | | | | |", flush=True)
+            prior_told = True
+        cost = f"| {found['seconds']} | {found['cpu_seconds']} | {found['peak_gb']} |"
+        print(f"| {name} |", " | ".join(map(str, found["rows"]["decoder"])), cost, flush=True)
+
+
+if __name__ == "__main__":
+    main()
