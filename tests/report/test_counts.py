@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from report_data import DISEASES, DRUGS, GENES, Element, number, read_html
 
+from rxweave.report.counts import node_counts
 from rxweave.report.page import ReportData, render_page
 
 
@@ -25,6 +27,18 @@ def test_graph_counts_are_those_of_the_graph(data: ReportData, page: Element) ->
     assert shown["drug –indication→ disease"][3] == "treatment"
     assert shown["drug –contraindication→ disease"][3] == "contraindication"
     assert last[2:4] == [str(data.graph.num_facts), str(data.training.num_facts)]
+
+
+def test_nodes_that_training_lost_all_facts_of_are_counted(data: ReportData) -> None:
+    none_left = {r: np.zeros(fact.shape[1], bool) for r, fact in enumerate(data.training.facts)}
+    counts = node_counts(data.graph, data.training.keep_facts(none_left))
+    assert [row.isolated_in_training for row in counts] == [DISEASES, DRUGS, GENES, 1]
+    assert [row.isolated for row in counts] == [
+        0,
+        0,
+        int((data.graph.degrees[data.graph.rows_of("gene")] == 0).sum()),
+        1,
+    ]
 
 
 def test_removed_facts_are_counted_by_reason(data: ReportData, page: Element) -> None:
@@ -61,6 +75,7 @@ def test_the_load_report_is_told_in_full(data: ReportData, page: Element) -> Non
     }
     for told in ("folder/edges & more.tsv", "123.5 MB", "ab" * 32, "1,234", *report.renamed_examples, *report.notes):
         assert told in section.text
+    assert f"{report.facts} facts + 1 exact duplicates + 2 swapped duplicates + 3 rejected" in section.text
 
 
 def test_settings_versions_and_stage_times_are_shown(page: Element) -> None:

@@ -96,7 +96,7 @@ def reliability(calibration: Sequence[tuple[float, float, int]]) -> bytes:
 
     Bins are (mean predicted, share true, number of pairs); the dashed diagonal is perfect calibration.
     """
-    figure, (axes,) = _panels(1, width=4.9, height=4.2)
+    figure, (axes,) = _panels(1, width=4.8, height=4.2)
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="perfect")
     predicted, true, _ = zip(*calibration, strict=True)
     axes.plot(predicted, true, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, label="ranker")

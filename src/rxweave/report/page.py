@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from rxweave import __version__
@@ -161,7 +162,7 @@ def _pictures(data: ReportData) -> dict[str, str]:
     return {name: _data_uri(draw()) for name, draw in drawn.items()}
 
 
-def _active(embeddings: Embeddings, training: Graph) -> np.ndarray:
+def _active(embeddings: Embeddings, training: Graph) -> Bool[np.ndarray, " nodes"]:
     """Nodes with facts in training, in the order of the embeddings, which may be another than the graph's."""
     keys = training.nodes["node_key"].filter(pl.Series(training.degrees > 0))
     return embeddings.nodes["node_key"].is_in(keys.implode()).to_numpy()
