@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,13 +17,13 @@ def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory in the process while the block runs; give it back to the system at the end.
 
     glibc returns every large buffer to the kernel when it is freed, and the next one of that size is mapped and
-    zeroed page by page again: about a third of a training step's processor time (docs/methods.md). Elsewhere than
-    on glibc this does nothing.
+    zeroed page by page again: a quarter of a training step's time on Hetionet, for a quarter less memory
+    (docs/methods.md). Elsewhere than on glibc this does nothing.
     """
-    libc = ctypes.CDLL(None)
-    if not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
+    if platform.libc_ver()[0] != "glibc":
         yield
         return
+    libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_MAX, 0)
     libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
     try:

@@ -20,6 +20,7 @@ from rxweave.embed.decoder import DistMult
 from rxweave.embed.features import FEATURE_RMS, svd_features
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.loss import contrastive_loss, ranking_loss
+from rxweave.embed.memory import freed_memory_kept
 from rxweave.embed.similarity import gene_sharing
 from rxweave.embed.spectrum import effective_rank
 from rxweave.errors import ConfigError, InputError, TrainingError
@@ -60,6 +61,7 @@ class Trained:
     device: str
 
 
+@freed_memory_kept()
 def train(
     graph: Graph, settings: EmbedSettings, *, seed: int, on_epoch: Callable[[Epoch], None] | None = None
 ) -> Trained:
