@@ -1,0 +1,39 @@
+"""The whole road on real data: Hetionet, all of it, to the quality and memory it must reach."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from rxweave.pipeline import run
+from rxweave.rank.metrics import SideMetrics
+from rxweave.settings import settings_from
+from rxweave.workspace import peak_memory
+
+
+@pytest.mark.slow
+def test_hetionet_is_ranked_far_above_the_degree_prior_within_5_gb(hetionet: Path, tmp_path: Path) -> None:
+    settings = settings_from({"load.kg": str(hetionet), "embed.num_epochs": 50, "embed.learning_rate": 0.003})
+    result = run(settings, tmp_path)
+    assert len(result.kg.nodes) == 47_031
+    assert len(result.kg.edges) == 1_865_257
+    assert result.verdict.level != "collapsed"
+    ranker, prior = result.metrics["ranker"], result.metrics["degree prior"]
+    assert ranker.diseases_given_drug.hits_at_10.value >= 0.70
+    assert ranker.drugs_given_disease.recall_at_50.value >= 0.60
+    for ours, theirs in (
+        (ranker.diseases_given_drug, prior.diseases_given_drug),
+        (ranker.drugs_given_disease, prior.drugs_given_disease),
+    ):
+        for field in fields(SideMetrics):
+            if field.name.startswith("num_"):
+                continue
+            value, other = getattr(ours, field.name).value, getattr(theirs, field.name).value
+            assert value < other if field.name == "mean_rank" else value > other, field.name
+    assert ranker.auprc.value > prior.auprc.value
+    assert ranker.auroc.value > prior.auroc.value
+    assert result.predictions is not None
+    assert len(result.predictions) == 1_552 * 137
+    assert peak_memory() < 5e9
