@@ -1,6 +1,9 @@
 # Two commands do all the set-up: `make run` and `make test`. Both are quick the second time.
 
 PYTHON ?= python3
+# Where torch comes from, if not PyPI: on Linux without a GPU, PyPI's torch brings gigabytes of CUDA libraries.
+# make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -31,7 +34,7 @@ $(VENV)/bin/python:
 
 # torch first: its version in constraints.txt decides which build every other package finds in place.
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e .
 	touch $@
 
@@ -40,4 +43,4 @@ $(VENV)/.dev: $(VENV)/.core
 	touch $@
 
 clean:
-	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

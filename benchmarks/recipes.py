@@ -2,7 +2,8 @@
 
 Each recipe runs in a process of its own (so that peak memory is its own) on the same split, and gives one row of a
 Markdown table: the decoder's filtered ranks of the held-out treatments beside the degree prior, the effective rank of
-drugs and diseases, processor seconds and peak memory. Select recipes on the validation part (`--part valid`).
+drugs and diseases, processor seconds and peak memory. Recipes are selected on the validation part, the default; ask
+for `--part test` only to report the one that was selected.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 RECIPES: dict[str, list[str]] = {
     "default": [],
@@ -26,24 +28,27 @@ COLUMNS = ("disease MRR", "Hits@10", "drug MRR", "Recall@50", "AUPRC", "AUROC", 
 def measure(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, object]:
     """Train one recipe and rank the held-out treatments with its decoder."""
     from rxweave import build_graph, evaluate_ranking, load_kg, random_split, train, training_graph
+    from rxweave.graph.sample import limit_nodes
     from rxweave.rank.baselines import degree_prior
     from rxweave.rank.decoder_scores import decoder_scores
     from rxweave.settings import settings_from
     from rxweave.workspace import peak_memory
 
     settings = settings_from({"load.kg": kg, "seed": seed}, overrides)
-    graph = build_graph(load_kg(**settings.load.reader_options()))
-    split = random_split(graph, seed=seed)
+    graph = build_graph(load_kg(**settings.load.reader_options(), seed=settings.seed))
+    if settings.load.limit_nodes is not None:
+        graph = limit_nodes(graph, settings.load.limit_nodes, seed=settings.seed)
+    split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
     training = training_graph(graph, split)
     wall, processor = time.perf_counter(), time.process_time()
-    trained = train(training, settings.embed, seed=seed)
+    trained = train(training, settings.embed, seed=settings.seed)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     peak = peak_memory()
     scores = decoder_scores(trained, training)
     rows = {}
     asked = split.valid if part == "valid" else split.test
     for name, matrix in (("decoder", scores), ("degree prior", degree_prior(split.train, *scores.shape))):
-        found = evaluate_ranking(matrix, asked, split.known, seed=seed)
+        found = evaluate_ranking(matrix, asked, split.known, seed=settings.seed)
         disease, drug = found.diseases_given_drug, found.drugs_given_disease
         estimates = (disease.mrr, disease.hits_at_10, drug.mrr, drug.recall_at_50, found.auprc, found.auroc)
         rows[name] = [round(estimate.value, 3) for estimate in estimates]
@@ -57,26 +62,46 @@ def measure(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, ob
     }
 
 
+def _stop_without_graph(kg: str) -> None:
+    from rxweave.kg.files import missing_path
+
+    if kg.partition(":")[0] != "demo" and not Path(kg).exists():
+        sys.exit(f"recipes.py: --kg: {missing_path(Path(kg))}")
+
+
+def _measure_or_stop(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, object]:
+    from rxweave.errors import RxweaveError
+
+    try:
+        return measure(kg, seed, part, overrides)
+    except RxweaveError as error:
+        sys.exit(f"recipes.py: {error}")
+
+
 def main() -> None:
     """Run the recipes one after another and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kg", default="../shared/data/hetionet")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--part", choices=("valid", "test"), default="test")
+    parser.add_argument("--part", choices=("valid", "test"), default="valid")
     parser.add_argument("--recipe", action="append", choices=list(RECIPES), help="all by default")
     parser.add_argument("--set", action="append", default=[], help="a setting for every recipe, stage.name=value")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one is not None:
-        print(json.dumps(measure(asked.kg, asked.seed, asked.part, json.loads(asked.one))))
+        print(json.dumps(_measure_or_stop(asked.kg, asked.seed, asked.part, json.loads(asked.one))))
         return
+    _stop_without_graph(asked.kg)
     print("| recipe |", " | ".join(COLUMNS), "| wall s | CPU s | peak GB |")
     print("|---" * (len(COLUMNS) + 4) + "|")
     prior_told = False
     for name in asked.recipe or RECIPES:
         command = [sys.executable, __file__, "--kg", asked.kg, "--seed", str(asked.seed), "--part", asked.part]
         command += ["--one", json.dumps([*RECIPES[name], *asked.set])]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        if done.returncode:  # the child has said why on standard error
+            sys.exit(done.returncode)
+        found = json.loads(done.stdout)
         if not prior_told:
             print("| degree prior |", " | ".join(map(str, found["rows"]["degree prior"])), "| | | | | |", flush=True)
             prior_told = True

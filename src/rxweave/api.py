@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rxweave.config import RunSettings
-from rxweave.embed.store import Embeddings, write_embeddings
-from rxweave.embed.train import train
-from rxweave.graph.build import build_graph
-from rxweave.graph.sample import limit_nodes as sample_nodes
-from rxweave.kg.sources import load_kg
+from rxweave.embed.store import write_embeddings
+from rxweave.embed.train import choose_device, train
+from rxweave.errors import ConfigError
+from rxweave.pipeline import describe, load
 from rxweave.settings import settings_from
 from rxweave.validate.collapse import measure_collapse
 from rxweave.validate.structure import structural_duplicate_rate
@@ -44,8 +44,9 @@ def generate_hgt_embeddings(
     `limit_nodes` samples every node type in proportion and keeps the facts between the sampled nodes. ALL facts
     of the graph are learnt from: to evaluate a ranking, use `rxweave.run`, which holds treatments out first.
 
-    Gives `embedding_dim, num_epochs, device, total_nodes, total_facts, output_file, parquet_file, verdict, link_loss`
-    and `seconds`. Raises RxweaveError for files and settings that cannot work; nothing is written then.
+    Gives `embedding_dim, num_epochs, device, total_nodes, total_facts, output_file, parquet_file`, `verdict` (good,
+    warning or collapsed) with its `problems`, `link_loss` and `seconds`. Raises RxweaveError for files and settings
+    that cannot work; nothing is written then.
     """
     settings = settings_from(
         {
@@ -72,26 +73,21 @@ def generate_hgt_embeddings(
 def embed_graph(settings: RunSettings, output_csv: Path, *, watch: Watch | None = None) -> dict[str, object]:
     """Embed a whole graph as `settings` say; see `generate_hgt_embeddings` for what it writes and gives."""
     watch = watch or Watch()
+    parquet = _checked_output(settings, output_csv)
+    choose_device(settings.embed.device)
     watch.stage("load")
-    kg = load_kg(**settings.load.reader_options(), seed=settings.seed)
-    graph = build_graph(kg)
-    if settings.load.limit_nodes is not None:
-        graph = sample_nodes(graph, settings.load.limit_nodes, seed=settings.seed)
+    _, graph = load(settings)
     watch.stage("embed")
     trained = train(graph, settings.embed, seed=settings.seed, on_epoch=watch.epoch)
-    metadata = {
-        "model": "hgt",
-        "graph": graph.name,
-        "epochs": str(settings.embed.num_epochs),
-        "split": "none",
-    }
-    embeddings = Embeddings(graph.nodes, trained.vectors, metadata)
+    embeddings = describe(trained, settings, None)
     watch.stage("validate")
+    present = set(graph.node_types)
     verdict = judge(
         measure_collapse(embeddings, seed=settings.seed, active=graph.degrees > 0),
+        drug_type=graph.roles.drug if graph.roles.drug in present else None,
+        disease_type=graph.roles.disease if graph.roles.disease in present else None,
         structural_duplicate_rate=structural_duplicate_rate(graph),
     )
-    parquet = output_csv.with_suffix(".parquet")
     write_embeddings(embeddings, parquet, output_csv)
     return {
         "embedding_dim": embeddings.dim,
@@ -102,6 +98,27 @@ def embed_graph(settings: RunSettings, output_csv: Path, *, watch: Watch | None 
         "output_file": str(output_csv),
         "parquet_file": str(parquet),
         "verdict": verdict.level,
+        "problems": [str(finding) for finding in verdict.problems],
         "link_loss": trained.history[-1].link,
         "seconds": round(sum(epoch.seconds for epoch in trained.history), 2),
     }
+
+
+def _checked_output(settings: RunSettings, output_csv: Path) -> Path:
+    """The Parquet file beside the CSV; refuses, before any work, paths that could not be written or would be lost."""
+    if output_csv.suffix != ".csv":
+        raise ConfigError(
+            f"The output is {output_csv}; expected a name that ends in .csv (a .parquet is put beside it)."
+        )
+    parquet = output_csv.with_suffix(".parquet")
+    for path in (output_csv, parquet):
+        if path.resolve() == Path(settings.load.kg).resolve():
+            raise ConfigError(f"The output {path} is the input graph itself. Choose another name.")
+    folder = output_csv.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK) or not folder.is_dir():
+        raise ConfigError(
+            f"The output {output_csv} cannot be written: no permission in {folder}. Choose another place."
+        )
+    return parquet

@@ -38,6 +38,7 @@ Dim = Annotated[int | None, typer.Option(help="Length of each embedding [default
 Epochs = Annotated[int | None, typer.Option("--num-epochs", "--epochs", help="Training epochs [default: 100].")]
 Rate = Annotated[float | None, typer.Option(help="Peak learning rate [default: see `rxweave settings`].")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda [default: the best one present].")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the run of another graph in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -55,7 +56,7 @@ def run(
     learning_rate: Rate = None,
     device: Device = None,
     override: Override = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the run of another graph in --out.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """From a graph to embeddings, a collapse verdict, ranked drugs and a report."""
@@ -96,11 +97,11 @@ def build(
     on_error: OnError = None,
     seed: Seed = None,
     override: Override = None,
+    force: Force = False,
 ) -> None:
     """Load a graph, say what happened to every row, and write its tables."""
     from rxweave.console import print_load_report
-    from rxweave.kg.sources import load_kg
-    from rxweave.kg.store import write_kg
+    from rxweave.pipeline import build as build_tables
     from rxweave.settings import settings_from
 
     settings = settings_from(
@@ -113,10 +114,7 @@ def build(
         },
         override or [],
     )
-    graph = load_kg(**settings.load.reader_options(), seed=settings.seed)
-    folder = out / "02_graph" / graph.name
-    write_kg(graph, folder)
-    print_load_report(graph, folder)
+    print_load_report(*build_tables(settings, out, force=force))
 
 
 @app.command()
@@ -153,6 +151,7 @@ def embed(
     with RichWatch(settings.embed.num_epochs) as watch:
         facts = embed_graph(settings, output, watch=watch)
     typer.echo(json.dumps(facts, indent=2))
+    raise typer.Exit(1 if facts["verdict"] == "collapsed" else 0)
 
 
 @app.command()
@@ -215,6 +214,12 @@ def _explain(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, RxweaveError):
         return _fail(str(error), 2)
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+        return _fail(
+            "The machine's memory is not enough. Lower embed.hidden_dim or embed.edge_sample_size, or take a part of "
+            "the graph with --limit-nodes or --include-node-types.",
+            2,
+        )
     if isinstance(error, OSError):
         return _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2)
     raise error

@@ -76,7 +76,7 @@ class EmbedSettings(Settings):
         description="Jaccard overlap of genes above which two diseases (or drugs) are similar.",
     )
     attention: Literal["csr", "reference"] = Field("csr", description="Implementation of the attention operator.")
-    device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
+    device: str | None = Field(None, description="cpu or cuda; unset picks the best one present.")
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> EmbedSettings:
@@ -188,4 +188,4 @@ class RunSettings(Settings):
     split: SplitSettings = SplitSettings()
     embed: EmbedSettings = EmbedSettings()
     rank: RankSettings = RankSettings()
-    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice.")

@@ -1,14 +1,22 @@
-"""What people see in a terminal: progress while it works, tables when it is done."""
+"""What people see in a terminal: progress while it works, tables when it is done.
+
+Names, ids, paths and sentences made of them reach rich as `Text`, never as plain strings: it would read
+`Benzo[a]pyrene` as markup and `:pill:` as an emoji.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from rxweave.artifacts import plain
 from rxweave.embed.train import Epoch
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.pipeline import RunResult
@@ -21,6 +29,8 @@ from rxweave.watch import Watch
 NOT_ADVICE = "Predictions are research leads, not medical advice."
 _COLOUR = {"good": "green", "warning": "yellow", "collapsed": "red"}
 _TOP_PAIRS = 10
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""Control characters but the line break: a name must not steer the terminal."""
 
 
 class RichWatch(Watch):
@@ -31,11 +41,11 @@ class RichWatch(Watch):
         self.num_epochs = num_epochs
         self.ranks = ""
         self.bars = Progress(
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=self.console,
             transient=True,
         )
@@ -52,12 +62,12 @@ class RichWatch(Watch):
 
     def stage(self, name: str) -> None:
         self.bars.update(self.task, visible=False)
-        self.console.print(f"[bold]{name}[/bold]")
+        self.console.print(_text(name, "bold"))
 
     def epoch(self, epoch: Epoch) -> None:
         if epoch.effective_rank:
             lowest = min(epoch.effective_rank, key=epoch.effective_rank.__getitem__)
-            self.ranks = f" · lowest effective rank {epoch.effective_rank[lowest]:.0f} ({lowest})"
+            self.ranks = f" · lowest effective rank {epoch.effective_rank[lowest]:.0f} ({_clean(lowest)})"
         detail = f"link {epoch.link:.3f} contr {epoch.contrastive:.3f} total {epoch.total:.3f}{self.ranks}"
         self.bars.update(
             self.task,
@@ -68,13 +78,15 @@ class RichWatch(Watch):
             visible=True,
         )
         if not self.console.is_terminal and epoch.number % max(1, self.num_epochs // 10) == 0:
-            self.console.print(f"  epoch {epoch.number}/{self.num_epochs}: {detail}", soft_wrap=True)
+            self.console.print(_text(f"  epoch {epoch.number}/{self.num_epochs}: {detail}"), soft_wrap=True)
 
     def progress(self, what: str, share: float) -> None:
-        self.bars.update(self.task, description=what, completed=round(100 * share), total=100, detail="", visible=True)
+        self.bars.update(
+            self.task, description=_clean(what), completed=round(100 * share), total=100, detail="", visible=True
+        )
 
     def note(self, text: str) -> None:
-        self.console.print(f"  {text}", soft_wrap=True)
+        self.console.print(_text(f"  {text}"), soft_wrap=True)
 
 
 def print_run(result: RunResult) -> None:
@@ -83,44 +95,50 @@ def print_run(result: RunResult) -> None:
     console.print()
     _print_level(console, result.verdict)
     console.print(_metrics_table(result.metrics))
+    console.print(_SIDES)
     if result.kg.truth is not None:
         best = next(iter(result.metrics.values())).auroc.value
         oracle = result.kg.truth.oracle_auroc
         console.print(
-            f"Oracle, which knows the graph's hidden mechanisms: AUROC {oracle:.3f}. "
-            f"{next(iter(result.metrics))}: {best:.3f}, {best / oracle:.1%} of it."
+            _text(
+                f"Oracle, which knows the graph's hidden mechanisms: AUROC {oracle:.3f}. "
+                f"{next(iter(result.metrics))}: {best:.3f}, {best / oracle:.1%} of it."
+            )
         )
     if result.predictions is not None:
         console.print(_new_pairs_table(result))
         console.print(NOT_ADVICE)
-    console.print(f"Report: {result.report}", soft_wrap=True, highlight=False)
+    console.print(_text(f"Report: {result.report}"), soft_wrap=True)
 
 
 def run_summary(result: RunResult) -> dict[str, object]:
-    """Give the outcome of a run as plain values, for `--json`."""
-    return {
+    """Give the outcome of a run as plain values, for `--json`; what is not a number is None, as JSON has no NaN."""
+    summary = {
         "graph": result.kg.name,
         "verdict": result.verdict.level,
         "problems": [str(finding) for finding in result.verdict.problems],
         "metrics": {name: _headline(metrics) for name, metrics in result.metrics.items()},
         "oracle_auroc": None if result.kg.truth is None else result.kg.truth.oracle_auroc,
         "stages": result.workspace.stages,
-        "report": str(result.report),
+        "report": result.report,
     }
+    return {name: plain(value) for name, value in summary.items()}
 
 
 def print_verdict(report: CollapseReport, verdict: Verdict) -> None:
     """Print the measures of each node type, the verdict, and what to change."""
     console = Console()
-    table = Table(title=f"{report.overall.num_active:,} nodes × {report.dim} dimensions")
-    for column in ("node type", "nodes", "verdict", "mean cosine", "90 % components", "RankMe", "twins"):
-        table.add_column(column, justify="left" if column in ("node type", "verdict") else "right")
+    table = _table(f"{report.overall.num_active:,} nodes × {report.dim} dimensions")
+    for column in ("node type", "nodes", "verdict", "mean\ncosine", "90 %\ncomponents", "RankMe", "twins"):
+        names = column == "node type"
+        justify = "left" if names or column == "verdict" else "right"
+        table.add_column(column, justify=justify, no_wrap=not names, overflow="fold")
     for each in report.types:
         level = verdict.types.get(each.node_type, "not judged")
         table.add_row(
-            each.node_type,
+            _text(each.node_type),
             f"{each.num_nodes:,}",
-            f"[{_COLOUR.get(level, 'dim')}]{level}[/]",
+            Text(level, _COLOUR.get(level, "dim")),
             f"{each.cosines.mean:.3f}",
             str(each.spread.components_90),
             f"{each.spread.rankme:.1f}",
@@ -136,22 +154,23 @@ def print_verdict(report: CollapseReport, verdict: Verdict) -> None:
 
 def verdict_summary(report: CollapseReport, verdict: Verdict) -> dict[str, object]:
     """Give measures and verdict as plain values, for `--json`."""
-    from rxweave.artifacts import plain
-
-    summary = plain({"verdict": verdict.level, "types": report.types, "overall": report.overall})
-    assert isinstance(summary, dict)
-    return summary | {
-        "judged": plain(verdict.types),
+    summary = {
+        "verdict": verdict.level,
+        "types": report.types,
+        "overall": report.overall,
+        "judged": verdict.types,
         "findings": [str(finding) for finding in verdict.problems],
         "usefulness_tested": verdict.usefulness_tested,
-        "notes": list(verdict.notes),
+        "notes": verdict.notes,
     }
+    return {name: plain(value) for name, value in summary.items()}
 
 
 def print_load_report(kg: KnowledgeGraph, folder: Path) -> None:
     """Print what happened to every row of the input."""
     console, report = Console(), kg.report
-    table = Table(title=f"{kg.name}: {report.nodes:,} nodes, {report.facts:,} facts", show_header=False)
+    table = _table(f"{kg.name}: {report.nodes:,} nodes, {report.facts:,} facts")
+    table.show_header = False
     table.add_column()
     table.add_column(justify="right")
     for label, count in (
@@ -168,28 +187,29 @@ def print_load_report(kg: KnowledgeGraph, folder: Path) -> None:
         table.add_row(label, f"{count:,}")
     console.print(table)
     for row in report.rejected_examples:
-        console.print(f"  {row.file}, line {row.line}: {row.reason}", highlight=False)
+        console.print(_text(f"  {row.file}, line {row.line}: {row.reason}"), soft_wrap=True)
     for note in report.notes:
-        console.print(f"  {note}", highlight=False)
-    console.print(f"Tables: {folder}", soft_wrap=True, highlight=False)
+        console.print(_text(f"  {note}"))
+    console.print(_text(f"Tables: {folder}"), soft_wrap=True)
 
 
 def print_settings() -> None:
     """Print every setting, its default and what it does."""
     console = Console()
-    table = Table("setting", "default", "what it does")
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("default", max_width=16, overflow="fold")
+    table.add_column("what it does")
     for name, field in known_fields().items():
         default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
-        table.add_row(name, "–" if default is None else str(default), field.description or "")
+        table.add_row(name, Text("–" if default is None else str(default)), Text(field.description or ""))
     console.print(table)
 
 
 def _print_level(console: Console, verdict: Verdict) -> None:
-    console.print(f"Embeddings: [bold {_COLOUR[verdict.level]}]{verdict.level}[/]")
-    for finding in verdict.problems:
-        console.print(f"  {finding}", highlight=False)
-    for note in verdict.notes:
-        console.print(f"  {note}", highlight=False)
+    console.print(Text.assemble("Embeddings: ", (verdict.level, f"bold {_COLOUR[verdict.level]}")))
+    for line in (*verdict.problems, *verdict.notes):
+        console.print(_text(f"  {line}"))
 
 
 def _headline(metrics: RankingMetrics) -> dict[str, float]:
@@ -205,36 +225,58 @@ def _headline(metrics: RankingMetrics) -> dict[str, float]:
     }
 
 
+_SIDES = (
+    "Disease side: the disease among all diseases, given the drug. "
+    "Drug side: the drug among all drugs, given the disease."
+)
+
+
 def _metrics_table(metrics: dict[str, RankingMetrics]) -> Table:
+    """A row for each method; with two-line headings and thin padding it fits in 80 columns."""
     some = next(iter(metrics.values()))
-    table = Table(
-        title=f"Held-out treatments: {some.num_test_pairs} pairs, filtered, against every candidate",
-        caption="disease side: the disease among all diseases, given the drug; drug side: the drug among all drugs, "
-        "given the disease",
-    )
-    table.add_column("")
-    for column in ("disease MRR", "Hits@10", "drug MRR", "Hits@10", "Recall@50", "AUPRC", "AUROC"):
-        table.add_column(column, justify="right")
+    table = _table(f"Held-out treatments: {some.num_test_pairs} pairs, filtered, against every candidate")
+    table.collapse_padding = True
+    table.add_column("", no_wrap=True)
+    for column in (
+        "disease\nMRR", "disease\nHits@10", "drug\nMRR", "drug\nHits@10", "drug\nRecall@50", "\nAUPRC", "\nAUROC",
+    ):  # fmt: skip
+        table.add_column(column, justify="right", no_wrap=True)
     for name, each in metrics.items():
         disease, drug = each.diseases_given_drug, each.drugs_given_disease
         shown: list[Estimate] = [
             disease.mrr, disease.hits_at_10, drug.mrr, drug.hits_at_10, drug.recall_at_50, each.auprc, each.auroc,
         ]  # fmt: skip
-        table.add_row(name, *(f"{estimate.value:.3f}" for estimate in shown))
+        table.add_row(_text(name), *(f"{estimate.value:.3f}" for estimate in shown))
     return table
 
 
 def _new_pairs_table(result: RunResult) -> Table:
     assert result.predictions is not None
-    table = Table(title=f"{_TOP_PAIRS} best new pairs of {len(result.predictions):,}")
-    for column in ("rank", "drug", "disease", "probability", "confidence"):
-        table.add_column(column, justify="right" if column in ("rank", "probability") else "left")
+    table = _table(f"{_TOP_PAIRS} best new pairs of {len(result.predictions):,}")
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("drug", overflow="fold")
+    table.add_column("disease", overflow="fold")
+    table.add_column("probability", justify="right", no_wrap=True)
+    table.add_column("confidence", no_wrap=True)
     for row in result.predictions.filter(~result.predictions["known"]).head(_TOP_PAIRS).iter_rows(named=True):
         table.add_row(
             str(row["rank"]),
-            row["drug_name"],
-            row["disease_name"],
+            _text(row["drug_name"]),
+            _text(row["disease_name"]),
             f"{row['prob_treats']:.3f}",
-            row["confidence"],
+            _text(row["confidence"]),
         )
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=_text(title, "table.title"), box=box.SIMPLE, pad_edge=False)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """A text to be shown letter by letter."""
+    return Text(_clean(text), style)
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

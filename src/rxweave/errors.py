@@ -23,7 +23,7 @@ class LeakError(RxweaveError):
 
 
 class TrainingError(RxweaveError):
-    """Training cannot go on: a value is not finite, or the loss does not fall."""
+    """Training cannot go on: a value is not finite."""
 
 
 def closest(name: str, candidates: Iterable[str], *, at_most: int = 3) -> list[str]:

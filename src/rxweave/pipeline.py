@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from jaxtyping import Float32
 
 from rxweave.config import RunSettings
 from rxweave.embed.model_file import save_model
 from rxweave.embed.store import Embeddings, write_embeddings
-from rxweave.embed.train import Trained, train
+from rxweave.embed.train import Trained, choose_device, train
 from rxweave.graph.build import Graph, build_graph
 from rxweave.graph.leaks import check_no_leaks, split_fingerprint
 from rxweave.graph.sample import limit_nodes
 from rxweave.graph.split import Split, random_split, training_graph, write_split
 from rxweave.kg.sources import load_kg
 from rxweave.kg.store import write_kg
-from rxweave.kg.tables import KnowledgeGraph
+from rxweave.kg.tables import KnowledgeGraph, keep_nodes
 from rxweave.rank.baselines import baseline_scores
 from rxweave.rank.decoder_scores import decoder_scores
 from rxweave.rank.matrix import predictions_table, score_pairs, write_predictions
@@ -29,6 +31,10 @@ from rxweave.validate.structure import structural_duplicate_rate
 from rxweave.validate.verdict import RankingEvidence, SideEvidence, Verdict, judge
 from rxweave.watch import Watch
 from rxweave.workspace import Workspace
+
+MOST_PAIRS = 20_000_000
+"""Largest drugs × diseases matrix whose predictions are written whole; of a larger one, the TOP_DRUGS per disease."""
+TOP_DRUGS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,44 +50,52 @@ class RunResult:
 
 
 def run(settings: RunSettings, out: Path, *, watch: Watch | None = None, force: bool = False) -> RunResult:
-    """Load, split, embed, validate, rank and report; every stage's output lies under `out` when it is done.
+    """Load, split, embed, validate, rank and report; all of it appears under `out` when all of it is done.
 
     Embeddings whose geometry has collapsed are reported but never ranked. The same settings and files give the
-    same result on one machine. A finished run of the same graph under `out` is replaced, that of another graph
-    only with `force`. Raises RxweaveError for input or settings that cannot work; an earlier run then stays.
+    same result on one machine's CPU. A finished run of the same graph under `out` is replaced at the end; that of
+    another graph, or files of someone else, only with `force`. Raises RxweaveError for input or settings that cannot
+    work; what an earlier run left then stays as it was.
     """
-    watch = watch or Watch()
-    work = Workspace(out, settings, watch)
-    if not force:
-        work.check_free()
+    work = Workspace(out, settings, watch or Watch())
+    try:
+        result = _run(work, force=force)
+        work.publish()
+        return result
+    finally:
+        work.discard()
+
+
+def _run(work: Workspace, *, force: bool) -> RunResult:
+    settings, watch, seed = work.settings, work.watch, work.settings.seed
+    choose_device(settings.embed.device)  # before anything that takes time
     with work.stage("load"):
-        kg = load_kg(**settings.load.reader_options(), seed=settings.seed)
+        kg, graph = load(settings)
         work.kg_name, work.inputs = kg.name, kg.report.files
+        if not force:
+            work.check_free()
+
     with work.stage("split", work.graph):
-        graph = build_graph(kg)
-        if settings.load.limit_nodes is not None:
-            graph = limit_nodes(graph, settings.load.limit_nodes, seed=settings.seed)
-        split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
+        split = random_split(graph, **settings.split.model_dump(), seed=seed)
         training = training_graph(graph, split)
         check_no_leaks(training, split)
-        work.clear()
+        work.begin()
         write_kg(kg, work.graph)
         write_split(split, graph, work.graph / "split.parquet")
 
     with work.stage("embed", work.embeddings):
-        trained = train(training, settings.embed, seed=settings.seed, on_epoch=watch.epoch)
-        embeddings = describe(trained, training, split)
+        trained = train(training, settings.embed, seed=seed, on_epoch=watch.epoch)
+        embeddings = describe(trained, settings, split)
         write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
-        save_model(trained, settings.embed, work.embeddings)
+        save_model(trained, training, settings.embed, seed, work.embeddings)
 
     with work.stage("validate"):
         scores = {"HGT decoder": decoder_scores(trained, training)} | baseline_scores(training, split.train)
+        collapse = measure_collapse(embeddings, seed=seed, active=training.degrees > 0)
+        verdict = verdict_of(collapse, training, scores, split, seed=seed)
         metrics = {
-            name: evaluate_ranking(matrix, split.test, split.known, seed=settings.seed)
-            for name, matrix in scores.items()
+            name: evaluate_ranking(matrix, split.test, split.known, seed=seed) for name, matrix in scores.items()
         }
-        collapse = measure_collapse(embeddings, seed=settings.seed, active=training.degrees > 0)
-        verdict = verdict_of(collapse, training, metrics)
         work.results["verdict"] = verdict.level
 
     predictions = None
@@ -89,18 +103,18 @@ def run(settings: RunSettings, out: Path, *, watch: Watch | None = None, force: 
         watch.note("The embeddings have collapsed: nothing is ranked with them. The report says what to change.")
     else:
         with work.stage("rank", work.ranker, work.output):
-            ranker = fit_ranker(training, split, embeddings, settings.rank, seed=settings.seed, progress=watch.progress)
+            ranker = fit_ranker(training, split, embeddings, settings.rank, seed=seed, progress=watch.progress)
             ranker.save(work.ranker)
             pair_scores = score_pairs(ranker, ranker.features(training, embeddings), progress=watch.progress)
-            ranked = evaluate_ranking(pair_scores.treats, split.test, split.known, seed=settings.seed)
+            ranked = evaluate_ranking(pair_scores.treats, split.test, split.known, seed=seed)
             metrics = {"ranker": ranked} | metrics
-            predictions = predictions_table(ranker, pair_scores, graph, split.known)
+            top_drugs = None if pair_scores.treats.size <= MOST_PAIRS else TOP_DRUGS
+            predictions = predictions_table(ranker, pair_scores, graph, split.known, top_drugs=top_drugs)
             written = write_predictions(
                 predictions, work.output / "predictions.parquet", work.output / "predictions.csv"
             )
             watch.note(written.note)
 
-    report = work.reporting / "report.html"
     with work.stage("report", work.reporting):
         data = ReportData(
             kg=kg,
@@ -115,25 +129,71 @@ def run(settings: RunSettings, out: Path, *, watch: Watch | None = None, force: 
             predictions=predictions,
             manifest=work.manifest(),
         )
-        write_report(data, report, work.reporting / "metrics.json")
-    return RunResult(kg, verdict, metrics, predictions, report, work)
+        write_report(data, work.reporting / "report.html", work.reporting / "metrics.json")
+    return RunResult(kg, verdict, metrics, predictions, work.root / "08_reporting" / "report.html", work)
 
 
-def describe(trained: Trained, training: Graph, split: Split | None) -> Embeddings:
-    """Put names to the trained vectors, and say in their metadata which pairs they have never seen."""
+def build(settings: RunSettings, out: Path, *, force: bool = False) -> tuple[KnowledgeGraph, Path]:
+    """Load a graph and write its tables and load report; give the graph and the folder they lie in."""
+    work = Workspace(out, settings, Watch())
+    try:
+        with work.stage("load"):
+            kg, _ = load(settings)
+            work.kg_name, work.inputs = kg.name, kg.report.files
+            if not force:
+                work.check_free("02_graph")
+        with work.stage("write", work.graph):
+            work.begin()
+            write_kg(kg, work.graph)
+        work.publish("02_graph")
+    finally:
+        work.discard()
+    return kg, out / "02_graph" / (kg.name or "graph")
+
+
+def load(settings: RunSettings) -> tuple[KnowledgeGraph, Graph]:
+    """Load a graph as the settings say; a sampled graph keeps the sampled nodes and the facts between them only."""
+    kg = load_kg(**settings.load.reader_options(), seed=settings.seed)
+    graph = build_graph(kg)
+    if settings.load.limit_nodes is None:
+        return kg, graph
+    graph = limit_nodes(graph, settings.load.limit_nodes, seed=settings.seed)
+    return keep_nodes(kg, graph.nodes["node_key"]), graph
+
+
+def describe(trained: Trained, settings: RunSettings, split: Split | None) -> Embeddings:
+    """Put names to the trained vectors, and say in their metadata how they were made and what they have not seen.
+
+    Raises LeakError when a pair that `split` holds out was in the very graph that was trained on.
+    """
+    if split is not None:
+        check_no_leaks(trained.graph, split)
     metadata = {
         "model": "hgt",
-        "graph": training.name,
-        "epochs": str(len(trained.history)),
+        "graph": trained.graph.name,
         "device": trained.device,
-        "split": "none" if split is None else split_fingerprint(split, training),
+        "seed": str(settings.seed),
+        "settings": settings.embed.model_dump_json(),
+        "split": "none" if split is None else split_fingerprint(split, trained.graph),
     }
-    return Embeddings(training.nodes, trained.vectors, metadata)
+    return Embeddings(trained.graph.nodes, trained.vectors, metadata)
 
 
-def verdict_of(collapse: CollapseReport, training: Graph, metrics: dict[str, RankingMetrics]) -> Verdict:
-    """Judge the embeddings by their geometry, and by what their own decoder ranks beside the degree prior."""
-    ours, prior = metrics["HGT decoder"], metrics["degree prior"]
+def verdict_of(
+    collapse: CollapseReport,
+    training: Graph,
+    scores: dict[str, Float32[np.ndarray, "drugs diseases"]],
+    split: Split,
+    *,
+    seed: int,
+) -> Verdict:
+    """Judge the embeddings by their geometry, and by what their own decoder ranks beside the degree prior.
+
+    The ranking is that of the validation pairs: the test pairs decide nothing.
+    """
+    ours, prior = (
+        evaluate_ranking(scores[name], split.valid, split.known, seed=seed) for name in ("HGT decoder", "degree prior")
+    )
     evidence = RankingEvidence(
         SideEvidence("MRR", ours.diseases_given_drug.mrr.value, prior.diseases_given_drug.mrr.value),
         SideEvidence("MRR", ours.drugs_given_disease.mrr.value, prior.drugs_given_disease.mrr.value),

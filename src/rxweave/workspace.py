@@ -24,9 +24,25 @@ from rxweave.watch import Watch
 _RECORDED_PACKAGES = ("torch", "numpy", "scipy", "polars", "scikit-learn", "xgboost-cpu", "xgboost")
 
 
+_PRODUCTS = {
+    "02_graph": ("nodes.parquet", "edges.parquet", "load_report.json", "split.parquet", "split.removed.parquet"),
+    "06_models/embeddings": ("hgt_embeddings.*", "model.safetensors", "config.json", "history.json"),
+    "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj"),
+    "07_model_output": ("predictions.parquet", "predictions.csv"),
+    "08_reporting": ("report.html", "metrics.json"),
+}
+"""What a run writes into each folder, beside `manifest.json`; nothing else there is ever touched."""
+_UNFINISHED = ".unfinished"
+"""Where a run writes until it is complete. Of a killed run it stays, until the next run in the same place."""
+
+
 @dataclass
 class Workspace:
-    """The folders of a run under one root, and its record: settings, inputs, versions, times, peak memory."""
+    """The folders of a run under one root, and its record: settings, inputs, versions, times, peak memory.
+
+    Everything is written below `root/.unfinished` and moved to its place when the run is complete, so that what an
+    earlier run left is whole until the moment it is replaced.
+    """
 
     root: Path
     settings: RunSettings
@@ -39,41 +55,74 @@ class Workspace:
 
     @property
     def graph(self) -> Path:
-        return self.root / "02_graph" / self.kg_name
+        return self._folder("02_graph")
 
     @property
     def embeddings(self) -> Path:
-        return self.root / "06_models" / "embeddings"
+        return self._folder("06_models/embeddings")
 
     @property
     def ranker(self) -> Path:
-        return self.root / "06_models" / "ranker"
+        return self._folder("06_models/ranker")
 
     @property
     def output(self) -> Path:
-        return self.root / "07_model_output"
+        return self._folder("07_model_output")
 
     @property
     def reporting(self) -> Path:
-        return self.root / "08_reporting"
+        return self._folder("08_reporting")
 
-    def check_free(self) -> None:
-        """Raise ConfigError when the root holds the run of another graph, which this one would replace."""
-        for folder in (self.reporting, self.output, self.ranker, self.embeddings):
-            manifest = folder / "manifest.json"
-            if not manifest.exists():
-                continue
-            found = json.loads(manifest.read_text(encoding="utf-8"))["settings"]["load"]["kg"]
-            if found != self.settings.load.kg:
+    def _folder(self, name: str) -> Path:
+        return self.root / _UNFINISHED / self._place(name)
+
+    def _place(self, name: str) -> str:
+        return f"{name}/{self.kg_name or 'graph'}" if name == "02_graph" else name
+
+    def check_free(self, *names: str) -> None:
+        """Raise ConfigError when publishing would replace the run of another graph, or files of someone else.
+
+        `names` limits it to some of the folders; so in `publish`.
+        """
+        for name, patterns in _products(names):
+            folder = self.root / self._place(name)
+            found = _kg_of(folder / "manifest.json")
+            in_the_way = sorted(path for pattern in (*patterns, "manifest.json") for path in folder.glob(pattern))
+            if in_the_way and found is None:
+                raise ConfigError(
+                    f"{in_the_way[0]} is in the way, and no rxweave run wrote it. Choose another --out, or allow "
+                    "its replacement with --force."
+                )
+            if found is not None and found != self.settings.load.kg:
                 raise ConfigError(
                     f"{self.root} holds the run of {found!r}, which a run of {self.settings.load.kg!r} would "
                     "replace. Choose another --out, or allow it with --force."
                 )
 
-    def clear(self) -> None:
-        """Remove what an earlier run left, so that nothing of it can be taken for part of this one."""
-        for folder in (self.graph, self.embeddings, self.ranker, self.output, self.reporting):
-            shutil.rmtree(folder, ignore_errors=True)
+    def begin(self) -> None:
+        """Make the place for unfinished output, and empty it of what a killed run left."""
+        if (self.root / _UNFINISHED).exists():
+            shutil.rmtree(self.root / _UNFINISHED)
+        (self.root / _UNFINISHED).mkdir(parents=True)
+
+    def publish(self, *names: str) -> None:
+        """Move the complete run to its place; of an earlier run nothing remains, and nothing else is touched."""
+        for name, patterns in _products(names):
+            place = self.root / self._place(name)
+            for pattern in ("manifest.json", *patterns):
+                for path in place.glob(pattern):
+                    path.unlink()
+        for staged in sorted((self.root / _UNFINISHED).rglob("*")):
+            if staged.is_file():
+                target = self.root / staged.relative_to(self.root / _UNFINISHED)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(target)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove unfinished output, if there is any."""
+        if (self.root / _UNFINISHED).exists():
+            shutil.rmtree(self.root / _UNFINISHED)
 
     @contextmanager
     def stage(self, name: str, *folders: Path) -> Iterator[None]:
@@ -103,6 +152,19 @@ class Workspace:
             "stages": self.stages,
             "results": self.results,
         }
+
+
+def _products(names: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(name, patterns) for name, patterns in _PRODUCTS.items() if not names or name in names]
+
+
+def _kg_of(manifest: Path) -> str | None:
+    """The graph of the run that wrote a manifest; None without one, or when the file is not a manifest of ours."""
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        return str(found["settings"]["load"]["kg"]) if "rxweave" in found else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def peak_memory() -> int:

@@ -12,7 +12,8 @@ from rxweave.embed.attention import build_index
 from rxweave.embed.features import svd_features
 from rxweave.embed.hgt import HGT, HGTLayer, HGTShape
 from rxweave.embed.spectrum import numerical_rank
-from rxweave.graph.build import Graph
+from rxweave.graph.build import Graph, build_graph
+from rxweave.kg.demo import demo_kg
 
 HIDDEN, HEADS = 16, 4
 
@@ -114,6 +115,26 @@ def test_output_has_rank_above_hidden_plus_one(small_graph: Graph) -> None:
         z = encoder(features, build_index(small_graph))
     assert z.shape == (small_graph.num_nodes, 32)
     assert numerical_rank(z.numpy()) > HIDDEN + 1
+
+
+def test_full_size_embeddings_use_more_directions_than_the_last_layer_has() -> None:
+    """512 dimensions from layers 256 wide: all earlier states are needed, the last one alone ends at rank 257."""
+    graph = build_graph(demo_kg(num_nodes=800, num_edges=12000))
+    index = build_index(graph)
+    shape = HGTShape(tuple(graph.type_offsets.tolist()), index.num_relations)
+    assert (shape.feature_dim, shape.hidden_dim, shape.embedding_dim, shape.num_heads) == (256, 256, 512, 8)
+    encoder = HGT(shape, generator=torch.Generator().manual_seed(0)).double()
+    features = torch.from_numpy(svd_features(graph, 256, seed=0)).double()
+    with torch.no_grad():
+        z = encoder(features, index)
+        last = features
+        for layer in encoder.layers:
+            last = layer(last, index)
+        bias = torch.randn(512, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        from_last_alone = torch.nn.functional.layer_norm(last @ encoder.output_weight[:, -256:].T + bias, (512,))
+    assert numerical_rank(z.numpy()) == 511  # LayerNorm takes the mean out of each row, and with it one direction
+    assert numerical_rank(last.numpy()) <= 256
+    assert 250 < numerical_rank(from_last_alone.numpy()) <= 257
 
 
 def test_constant_features_give_every_node_of_a_one_relation_type_one_point(small_graph: Graph) -> None:

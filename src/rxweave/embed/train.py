@@ -55,6 +55,10 @@ class Trained:
     """A trained encoder and decoder, what they make of every node, and how training went."""
 
     vectors: Float32[np.ndarray, "nodes dim"]
+    graph: Graph
+    """The graph that was trained on: every fact of it may have shaped the vectors."""
+    features: Float[Tensor, "nodes features"]
+    """What the encoder was given for each node."""
     encoder: HGT
     decoder: DistMult
     history: tuple[Epoch, ...]
@@ -67,11 +71,11 @@ def train(
 ) -> Trained:
     """Train embeddings of every node of a graph; pass the TRAINING graph, since everything in it is learnt from.
 
-    The same graph, settings, seed and device give the same result. Raises TrainingError when a loss is not finite,
-    InputError for a graph without facts, ConfigError for a device that cannot be used.
+    The same graph, settings and seed give the same result on one machine's CPU. Raises TrainingError when a loss is
+    not finite, InputError for a graph without facts, ConfigError for a device that cannot be used.
     """
     if graph.num_facts == 0:
-        raise InputError(f"{graph.name} has {graph.num_nodes:,} nodes and no fact between them: nothing can be learnt.")
+        raise InputError(f"{graph.name} has {graph.num_nodes:,} nodes and no fact between them: nothing to learn.")
     device = choose_device(settings.device)
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -138,7 +142,7 @@ def train(
             "The trained embeddings hold values that are not finite. Lower learning_rate "
             f"(now {settings.learning_rate})."
         )
-    return Trained(vectors, encoder, decoder, tuple(history), str(device))
+    return Trained(vectors, graph, features.detach(), encoder, decoder, tuple(history), str(device))
 
 
 def choose_device(asked: str | None) -> torch.device:
@@ -153,6 +157,9 @@ def choose_device(asked: str | None) -> torch.device:
         raise ConfigError(f"device is {asked!r}; expected {' or '.join(DEVICES)}, or nothing for the best one present.")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device is {asked!r}, but torch {torch.__version__} sees no CUDA device. Use device=cpu.")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if asked not in (kind, *(f"{kind}:{i}" for i in range(count))):
+        raise ConfigError(f"device is {asked!r}; of {kind} there are {count}, so expected {kind} or {kind}:0.")
     return torch.device(asked)
 
 
@@ -254,10 +261,11 @@ def _rate(step: int, num_steps: int) -> float:
 
 
 def _relation_weights(graph: Graph, settings: EmbedSettings) -> list[float]:
-    """Equal weight for every relation that has facts, more for drug–disease relations; they sum to one."""
+    """Equal weight for every relation that has facts to score, more for drug–disease relations; they sum to one."""
     treatment_like = set(graph.drug_disease_relations())
     weights = [
-        (settings.treatment_weight if r in treatment_like else 1.0) * (fact.shape[1] > 0)
+        (settings.treatment_weight if r in treatment_like else 1.0)
+        * (fact.shape[1] > 1)  # a single fact is never scored
         for r, fact in enumerate(graph.facts)
     ]
     return [weight / sum(weights) for weight in weights]

@@ -150,6 +150,8 @@ def _check_choice(kg: KnowledgeGraph, choice: RoleChoice) -> None:
     for setting, names in (("treats", choice.treats), ("contraindicated", choice.contraindicated)):
         for name in names or ():
             _check_relation(kg, setting, name)
+    if kg.roles.drug == kg.roles.disease:
+        raise ConfigError(f"drug_type and disease_type are both {kg.roles.drug!r}; they must be two node types.")
     both = sorted(set(kg.roles.treats) & set(kg.roles.contraindicated))
     if both:
         raise ConfigError(f"{', '.join(both)} is in both treats and contraindicated; it can be one only.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -116,3 +116,19 @@ class KnowledgeGraph:
     roles: Roles
     report: LoadReport
     truth: Truth | None = None
+
+
+def keep_nodes(kg: KnowledgeGraph, node_keys: pl.Series) -> KnowledgeGraph:
+    """Give the graph of these nodes and the facts between them; its report, still of the whole source, notes it.
+
+    A synthetic graph's truth is dropped: it speaks of all pairs.
+    """
+    kept = node_keys.implode()
+    nodes = kg.nodes.filter(pl.col("node_key").is_in(kept))
+    edges = kg.edges.filter(pl.col("source_key").is_in(kept) & pl.col("target_key").is_in(kept))
+    note = (
+        f"{nodes.height:,} of {kg.nodes.height:,} nodes were sampled, and the {edges.height:,} of "
+        f"{kg.edges.height:,} facts between them kept. The counts of this report are those of the whole source."
+    )
+    report = replace(kg.report, notes=(*kg.report.notes, note))
+    return replace(kg, nodes=nodes, edges=edges, report=report, truth=None)

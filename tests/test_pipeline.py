@@ -1,0 +1,131 @@
+"""The whole road on small graphs: no leak on the way, the same result twice, and the demo's ceiling in reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from rxweave import pipeline
+from rxweave.config import RunSettings
+from rxweave.embed.attention import MessageIndex, build_index
+from rxweave.embed.hgt import HGT
+from rxweave.embed.store import Embeddings
+from rxweave.embed.train import Trained, train
+from rxweave.errors import LeakError
+from rxweave.graph.build import Graph
+from rxweave.graph.split import random_split, training_graph
+from rxweave.rank.baselines import degree_prior
+from rxweave.settings import settings_from
+from rxweave.validate.collapse import measure_collapse
+from rxweave.workspace import peak_memory
+
+SMALL = settings_from(
+    {"load.kg": "demo:400"},
+    [
+        "embed.embedding_dim=64",
+        "embed.hidden_dim=32",
+        "embed.feature_dim=32",
+        "embed.num_epochs=2",
+        "rank.num_trees=10",
+        "embed.device=cpu",
+    ],
+)
+
+
+def test_training_on_the_whole_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprint of the split is stamped on embeddings only if the graph they were trained on honours it."""
+    whole = pipeline.load(SMALL)[1]
+
+    def careless(training: Graph, *arguments: object, **named: object) -> Trained:
+        assert training.num_facts < whole.num_facts
+        return train(whole, *arguments, **named)
+
+    monkeypatch.setattr(pipeline, "train", careless)
+    with pytest.raises(LeakError, match="synthetic drug"):
+        pipeline.run(SMALL, tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_held_out_pairs_are_in_no_graph_that_a_stage_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    for name in ("train", "fit_ranker", "baseline_scores", "decoder_scores", "structural_duplicate_rate"):
+        original = getattr(pipeline, name)
+
+        def watched(*arguments: object, name: str = name, original=original, **named: object):
+            seen[name] = next(each for each in arguments if isinstance(each, Graph))
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(pipeline, name, watched)
+    result = pipeline.run(SMALL, tmp_path)
+    split = pl.read_parquet(tmp_path / "02_graph" / "demo" / "split.parquet")
+    held = set(split.filter(pl.col("part") != "train").select("drug_key", "disease_key").iter_rows())
+    assert held
+    assert len(seen) == 5
+    for name, graph in seen.items():
+        keys = graph.nodes["node_key"].to_list()
+        for r in graph.drug_disease_relations():
+            facts = {(keys[a], keys[b]) for a, b in graph.facts[r].T.tolist()}
+            facts |= {(b, a) for a, b in facts}
+            assert not facts & held, name
+    assert result.verdict.usefulness_tested
+
+
+def test_the_encoder_never_gets_the_facts_that_a_step_scores(
+    small_graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edges = []
+    original = HGT.forward
+
+    def watched(self: HGT, features: torch.Tensor, index: MessageIndex) -> torch.Tensor:
+        edges.append(index.num_edges)
+        return original(self, features, index)
+
+    monkeypatch.setattr(HGT, "forward", watched)
+    settings = SMALL.embed.but(num_epochs=3, masked_share=0.4)
+    train(small_graph, settings, seed=0)
+    every_edge = build_index(small_graph).num_edges
+    assert len(edges) == 4
+    assert edges[-1] == every_edge  # the final embeddings use every fact
+    for visible in edges[:-1]:
+        assert visible == pytest.approx(0.6 * every_edge, rel=0.02)
+
+
+def test_the_same_settings_give_the_same_run(tmp_path: Path) -> None:
+    runs = [pipeline.run(SMALL, tmp_path / name) for name in ("first", "second")]
+    first, second = (
+        pl.read_parquet(tmp_path / name / "07_model_output" / "predictions.parquet") for name in ("first", "second")
+    )
+    assert first.equals(second)
+    assert runs[0].metrics == runs[1].metrics
+    other = pipeline.run(RunSettings(**{**dict(SMALL), "seed": 1}), tmp_path / "third")
+    assert other.metrics != runs[0].metrics
+
+
+@pytest.mark.parametrize("good_at", ["valid", "test"])
+def test_the_verdict_rests_on_validation_pairs(small_graph: Graph, good_at: str) -> None:
+    """A decoder that ranks only the validation pairs passes, one that ranks only the test pairs does not."""
+    split = random_split(small_graph, seed=0)
+    training = training_graph(small_graph, split)
+    size = (small_graph.num_of("drug"), small_graph.num_of("disease"))
+    decoder = np.zeros(size, np.float32)
+    decoder[tuple(getattr(split, good_at).T)] = 1
+    scores = {"HGT decoder": decoder, "degree prior": degree_prior(split.train, *size)}
+    vectors = np.random.default_rng(0).standard_normal((small_graph.num_nodes, 64)).astype(np.float32)
+    collapse = measure_collapse(Embeddings(small_graph.nodes, vectors, {}))
+    verdict = pipeline.verdict_of(collapse, training, scores, split, seed=0)
+    ranked = {finding.level for finding in verdict.findings if "MRR" in finding.measure}
+    assert ranked == ({"good"} if good_at == "valid" else {"warning"})
+
+
+@pytest.mark.slow
+def test_the_demo_reaches_nine_tenths_of_its_oracle_within_2_gb(tmp_path: Path) -> None:
+    result = pipeline.run(RunSettings(), tmp_path)
+    assert result.verdict.level == "good"
+    assert result.kg.truth is not None
+    assert result.metrics["ranker"].auroc.value >= 0.9 * result.kg.truth.oracle_auroc
+    assert result.metrics["HGT decoder"].auroc.value > result.metrics["degree prior"].auroc.value
+    assert peak_memory() < 2e9
