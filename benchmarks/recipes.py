@@ -15,29 +15,28 @@ import sys
 import time
 from pathlib import Path
 
+_SHORT = ["embed.learning_rate=0.003", "embed.num_epochs=60"]
 RECIPES: dict[str, list[str]] = {
-    "default": [],
-    "lr 0.003, 60 epochs": ["embed.learning_rate=0.003", "embed.num_epochs=60"],
-    "no contrastive term": ["embed.contrastive_weight=0"],
-    "learned features": ["embed.features=learned"],
-    "constant features": ["embed.features=constant"],
+    "short: lr 0.003, 60 epochs": _SHORT,
+    "short, constant features": [*_SHORT, "embed.features=constant"],
+    "default: lr 0.001, 100 epochs": [],
+    "short, no contrastive term": [*_SHORT, "embed.contrastive_weight=0"],
+    "short, learned features": [*_SHORT, "embed.features=learned"],
 }
 COLUMNS = ("disease MRR", "Hits@10", "drug MRR", "Recall@50", "AUPRC", "AUROC", "rank drugs", "rank diseases")
 
 
 def measure(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, object]:
     """Train one recipe and rank the held-out treatments with its decoder."""
-    from rxweave import build_graph, evaluate_ranking, load_kg, random_split, train, training_graph
-    from rxweave.graph.sample import limit_nodes
+    from rxweave import evaluate_ranking, random_split, train, training_graph
+    from rxweave.pipeline import load
     from rxweave.rank.baselines import degree_prior
     from rxweave.rank.decoder_scores import decoder_scores
     from rxweave.settings import settings_from
     from rxweave.workspace import peak_memory
 
     settings = settings_from({"load.kg": kg, "seed": seed}, overrides)
-    graph = build_graph(load_kg(**settings.load.reader_options(), seed=settings.seed))
-    if settings.load.limit_nodes is not None:
-        graph = limit_nodes(graph, settings.load.limit_nodes, seed=settings.seed)
+    _, graph = load(settings)
     split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
     training = training_graph(graph, split)
     wall, processor = time.perf_counter(), time.process_time()
@@ -92,8 +91,6 @@ def main() -> None:
         print(json.dumps(_measure_or_stop(asked.kg, asked.seed, asked.part, json.loads(asked.one))))
         return
     _stop_without_graph(asked.kg)
-    print("| recipe |", " | ".join(COLUMNS), "| wall s | CPU s | peak GB |")
-    print("|---" * (len(COLUMNS) + 4) + "|")
     prior_told = False
     for name in asked.recipe or RECIPES:
         command = [sys.executable, __file__, "--kg", asked.kg, "--seed", str(asked.seed), "--part", asked.part]
@@ -103,6 +100,8 @@ def main() -> None:
             sys.exit(done.returncode)
         found = json.loads(done.stdout)
         if not prior_told:
+            print("| recipe |", " | ".join(COLUMNS), "| wall s | CPU s | peak GB |")
+            print("|---" * (len(COLUMNS) + 4) + "|")
             print("| degree prior |", " | ".join(map(str, found["rows"]["degree prior"])), "| | | | | |", flush=True)
             prior_told = True
         cost = f"| {found['seconds']} | {found['cpu_seconds']} | {found['peak_gb']} |"

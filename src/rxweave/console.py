@@ -130,9 +130,12 @@ def print_verdict(report: CollapseReport, verdict: Verdict) -> None:
     console = Console()
     table = _table(f"{report.overall.num_active:,} nodes × {report.dim} dimensions")
     for column in ("node type", "nodes", "verdict", "mean\ncosine", "90 %\ncomponents", "RankMe", "twins"):
-        names = column == "node type"
-        justify = "left" if names or column == "verdict" else "right"
-        table.add_column(column, justify=justify, no_wrap=not names, overflow="fold")
+        table.add_column(
+            column,
+            justify="left" if column in ("node type", "verdict") else "right",
+            no_wrap=column != "node type",
+            overflow="fold",
+        )
     for each in report.types:
         level = verdict.types.get(each.node_type, "not judged")
         table.add_row(
@@ -252,13 +255,14 @@ def _metrics_table(metrics: dict[str, RankingMetrics]) -> Table:
 
 def _new_pairs_table(result: RunResult) -> Table:
     assert result.predictions is not None
-    table = _table(f"{_TOP_PAIRS} best new pairs of {len(result.predictions):,}")
+    best = result.predictions.filter(~result.predictions["known"]).head(_TOP_PAIRS)
+    table = _table(f"{len(best)} best new pairs of {len(result.predictions):,}")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("drug", overflow="fold")
     table.add_column("disease", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("confidence", no_wrap=True)
-    for row in result.predictions.filter(~result.predictions["known"]).head(_TOP_PAIRS).iter_rows(named=True):
+    for row in best.iter_rows(named=True):
         table.add_row(
             str(row["rank"]),
             _text(row["drug_name"]),
