@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rxweave.config import LoadSettings as LoadSettings
     from rxweave.config import RunSettings as RunSettings
     from rxweave.config import SplitSettings as SplitSettings
+    from rxweave.embed.model_file import load_model as load_model
     from rxweave.embed.store import Embeddings as Embeddings
     from rxweave.embed.store import read_embeddings as read_embeddings
     from rxweave.embed.train import train as train
@@ -40,6 +41,7 @@ _HOME = {
     "LoadSettings": "rxweave.config",
     "RunSettings": "rxweave.config",
     "SplitSettings": "rxweave.config",
+    "load_model": "rxweave.embed.model_file",
     "Embeddings": "rxweave.embed.store",
     "read_embeddings": "rxweave.embed.store",
     "train": "rxweave.embed.train",

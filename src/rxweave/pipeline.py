@@ -21,7 +21,7 @@ from rxweave.kg.sources import load_kg
 from rxweave.kg.store import write_kg
 from rxweave.kg.tables import KnowledgeGraph, keep_nodes
 from rxweave.rank.baselines import baseline_scores
-from rxweave.rank.decoder_scores import decoder_scores
+from rxweave.rank.decoder_scores import decoder_scores, scored_relations
 from rxweave.rank.matrix import predictions_table, score_pairs, write_predictions
 from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
 from rxweave.rank.ranker import fit_ranker
@@ -79,6 +79,7 @@ def _run(work: Workspace, *, force: bool) -> RunResult:
         split = random_split(graph, **settings.split.model_dump(), seed=seed)
         training = training_graph(graph, split)
         check_no_leaks(training, split)
+        scored_relations(training)  # refuses now what could only fail after training
         work.begin()
         write_kg(kg, work.graph)
         write_split(split, graph, work.graph / "split.parquet")

@@ -25,14 +25,7 @@ def decoder_scores(trained: Trained, graph: Graph) -> Float32[np.ndarray, "drugs
     to mean 0 and standard deviation 1 over all pairs, since their scales differ freely, and then weighs by its
     number of facts. `trained` stays as it is, on its device. Raises InputError when no relation is left.
     """
-    weights = {r: graph.facts[r].shape[1] for r in _treating(graph) if graph.facts[r].shape[1] >= FEWEST_FACTS}
-    if not weights:
-        there = ", ".join(f"{graph.relations[r]} ({graph.facts[r].shape[1]} facts)" for r in _treating(graph))
-        raise InputError(
-            f"{graph.name} has no treatment relation with at least {FEWEST_FACTS} facts to train on, so its decoder "
-            f"never learnt to score treatment: {there or 'there is none at all'}. Hold out fewer pairs, or use a "
-            "graph with more treatments."
-        )
+    weights = scored_relations(graph)
     drugs = torch.from_numpy(trained.vectors[graph.rows_of(graph.roles.drug)])
     diseases = torch.from_numpy(trained.vectors[graph.rows_of(graph.roles.disease)])
     decoder = deepcopy(trained.decoder).cpu()
@@ -45,6 +38,22 @@ def decoder_scores(trained: Trained, graph: Graph) -> Float32[np.ndarray, "drugs
                 _standardise(scores)
             total.add_(scores, alpha=num_facts / sum(weights.values()))
     return total.numpy()
+
+
+def scored_relations(graph: Graph) -> dict[int, int]:
+    """Give the treatment relations that training on this graph can score, and their numbers of facts.
+
+    Raises InputError when there is none: better asked before training than after.
+    """
+    weights = {r: graph.facts[r].shape[1] for r in _treating(graph) if graph.facts[r].shape[1] >= FEWEST_FACTS}
+    if not weights:
+        there = ", ".join(f"{graph.relations[r]} ({graph.facts[r].shape[1]} facts)" for r in _treating(graph))
+        raise InputError(
+            f"{graph.name} has no treatment relation with at least {FEWEST_FACTS} facts to train on, so its decoder "
+            f"never learnt to score treatment: {there or 'there is none at all'}. Hold out fewer pairs, or use a "
+            "graph with more treatments."
+        )
+    return weights
 
 
 def _treating(graph: Graph) -> list[int]:
