@@ -17,8 +17,8 @@ def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory in the process while the block runs; give it back to the system at the end.
 
     glibc returns every large buffer to the kernel when it is freed, and the next one of that size is mapped and
-    zeroed page by page again: a quarter of a training step's time on Hetionet, for a quarter less memory
-    (docs/methods.md). Elsewhere than on glibc this does nothing.
+    zeroed page by page again. What that costs, in time and memory: `benchmarks/kept_memory.py`, docs/methods.md.
+    Elsewhere than on glibc this does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
