@@ -234,6 +234,17 @@ def test_a_run_that_fails_leaves_the_earlier_one_whole(rxweave, tmp_path: Path, 
     assert {name: (tmp_path / name).read_bytes() for name in files_under(tmp_path)} == before
 
 
+def test_ctrl_c_says_so_and_leaves_nothing_half_written(rxweave, tmp_path: Path, monkeypatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rxweave.pipeline.train", interrupted)
+    stopped = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
+    assert stopped.code == 130
+    assert "Stopped by Ctrl-C" in stopped.err
+    assert files_under(tmp_path) == []
+
+
 def broken(*_: object, **__: object) -> None:
     raise InputError("too late")
 

@@ -17,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
+
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run writes.")]
 Kg = Annotated[str, typer.Option("--kg", help="A graph file or folder, or demo (demo:6000 for another size).")]
 Override = Annotated[
@@ -194,12 +197,9 @@ def settings() -> None:
 def main() -> None:
     """Run the command line; errors a user can mend are one message and exit code 2."""
     try:
-        # Without click's standalone mode, `typer.Exit` comes back as the exit code.
-        sys.exit(app(standalone_mode=False) or 0)
-    except typer.Abort:
-        sys.exit(_fail("Stopped.", 130))
-    except KeyboardInterrupt:
-        sys.exit(_fail("Stopped by Ctrl-C; nothing half-written was kept.", 130))
+        # Without click's standalone mode, `typer.Exit` comes back as the exit code; so does Ctrl-C, as 130.
+        code = app(standalone_mode=False) or 0
+        sys.exit(_fail("Stopped by Ctrl-C; nothing half-written was kept.", code) if code == STOPPED else code)
     except Exception as error:
         sys.exit(_explain(error))
 
