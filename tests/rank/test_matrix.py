@@ -16,7 +16,6 @@ from rxweave.rank.features import PairFeatures
 from rxweave.rank.matrix import (
     PairScores,
     predictions_table,
-    score_matrix,
     score_pairs,
     write_predictions,
 )
@@ -82,14 +81,14 @@ def test_the_matrix_holds_the_score_of_every_pair(three: Scored) -> None:
 @pytest.mark.parametrize("block_size", [1, 5, 17, 100])
 def test_scores_do_not_depend_on_the_block_size(two: Scored, block_size: int) -> None:
     ranker, features, scores, _, _ = two
-    np.testing.assert_array_equal(score_matrix(ranker, features, block_size=block_size), scores.treats)
+    np.testing.assert_array_equal(score_pairs(ranker, features, block_size=block_size).treats, scores.treats)
     assert scores.not_treat is None
 
 
 def test_progress_rises(two: Scored) -> None:
     ranker, features, _, _, _ = two
     seen: list[float] = []
-    score_matrix(ranker, features, block_size=5, progress=lambda _what, share: seen.append(share))
+    score_pairs(ranker, features, block_size=5, progress=lambda _what, share: seen.append(share))
     assert seen == [0, 5 / 17, 10 / 17, 15 / 17]
 
 

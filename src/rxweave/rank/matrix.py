@@ -66,17 +66,6 @@ def score_pairs(
     return PairScores(treats, not_treat)
 
 
-def score_matrix(
-    ranker: Ranker,
-    features: PairFeatures,
-    *,
-    block_size: int | None = None,
-    progress: Progress | None = None,
-) -> Float32[np.ndarray, "drugs diseases"]:
-    """Give the score of every pair, higher meaning likelier treated, for `metrics.evaluate_ranking`."""
-    return score_pairs(ranker, features, block_size=block_size, progress=progress).treats
-
-
 def predictions_table(
     ranker: Ranker,
     scores: PairScores,
