@@ -14,12 +14,12 @@ HEADS, DIM = 2, 4
 
 
 def random_inputs(index: MessageIndex, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """Query, key, value, and the two matrices of every relation."""
+    """Query, key and value of every node, and the two matrices of every relation."""
     generator = torch.Generator().manual_seed(0)
-    per_node, per_relation = (HEADS, index.num_nodes, DIM), (index.num_relations, HEADS, DIM, DIM)
+    per_node, per_relation = (index.num_nodes, 3, HEADS, DIM), (index.num_relations, HEADS, DIM, DIM)
     return [
         torch.randn(size, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
-        for size in (per_node, per_node, per_node, per_relation, per_relation)
+        for size in (per_node, per_relation, per_relation)
     ]
 
 
@@ -59,21 +59,25 @@ def unchanged(index: MessageIndex, dtype: torch.dtype) -> Tensor:
 
 def test_huge_logits_do_not_overflow(small_graph: Graph) -> None:
     index = build_index(small_graph)
-    query, key, value, to_key, _ = (x.detach() for x in random_inputs(index, torch.float32))
-    output = attend_csr(index, query * 1e3, key * 1e3, value, to_key, unchanged(index, torch.float32))
+    query_key_value, to_key, _ = (x.detach() for x in random_inputs(index, torch.float32))
+    value = query_key_value[:, 2].clone()
+    query_key_value *= 1e3
+    query_key_value[:, 2] = value
+    output = attend_csr(index, query_key_value, to_key, unchanged(index, torch.float32))
     assert torch.isfinite(output).all()
     assert output.abs().max() <= value.abs().max() * (1 + 1e-5)  # a weighted mean stays inside its values
 
 
 def test_shares_of_a_node_sum_to_one_over_all_relations(small_graph: Graph) -> None:
     index = build_index(small_graph).without(hidden(small_graph, 0.99))
-    query, key, value, to_key, _ = (x.detach() for x in random_inputs(index))
-    received = attend_csr(index, query, key, torch.ones_like(value), to_key, unchanged(index, torch.float64))
+    query_key_value, to_key, _ = (x.detach() for x in random_inputs(index))
+    query_key_value[:, 2] = 1.0
+    received = attend_csr(index, query_key_value, to_key, unchanged(index, torch.float64))
     linked = torch.zeros(index.num_nodes, dtype=torch.bool)
     linked[index.pair_node[index.edge_row.long()]] = True
     assert not linked.all()
-    torch.testing.assert_close(received[:, linked], torch.ones_like(received[:, linked]))
-    assert (received[:, ~linked] == 0).all()
+    torch.testing.assert_close(received[linked], torch.ones_like(received[linked]))
+    assert (received[~linked] == 0).all()
 
 
 def test_index_holds_every_fact_in_both_directions(small_graph: Graph) -> None:

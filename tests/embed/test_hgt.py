@@ -52,8 +52,8 @@ def test_layer_agrees_with_pyg_hgtconv_outputs_and_gradients(small_graph: Graph,
     edge_types = data.edge_types
     with torch.no_grad():
         for t, node_type in enumerate(small_graph.node_types):
-            conv.kqv_lin.lins[node_type].weight.copy_(layer.key_query_value.weight[t])
-            conv.kqv_lin.lins[node_type].bias.copy_(layer.key_query_value.bias[t])
+            conv.kqv_lin.lins[node_type].weight.copy_(key_first(layer.query_key_value.weight[t]))
+            conv.kqv_lin.lins[node_type].bias.copy_(key_first(layer.query_key_value.bias[t]))
             conv.out_lin.lins[node_type].weight.copy_(layer.output.weight[t])
             conv.out_lin.lins[node_type].bias.copy_(layer.output.bias[t])
             conv.skip[node_type].copy_(layer.skip[t : t + 1])
@@ -80,12 +80,12 @@ def test_layer_agrees_with_pyg_hgtconv_outputs_and_gradients(small_graph: Graph,
     (theirs * weight).sum().backward()
     torch.testing.assert_close(ours_in.grad, theirs_in.grad, rtol=1e-8, atol=1e-9)
     for t, node_type in enumerate(small_graph.node_types):
-        for mine, other in (
-            (layer.key_query_value, conv.kqv_lin.lins[node_type]),
-            (layer.output, conv.out_lin.lins[node_type]),
+        for mine, other, ordered in (
+            (layer.query_key_value, conv.kqv_lin.lins[node_type], key_first),
+            (layer.output, conv.out_lin.lins[node_type], lambda rows: rows),
         ):
-            torch.testing.assert_close(mine.weight.grad[t], other.weight.grad, rtol=1e-8, atol=1e-9)
-            torch.testing.assert_close(mine.bias.grad[t], other.bias.grad, rtol=1e-8, atol=1e-9)
+            torch.testing.assert_close(ordered(mine.weight.grad[t]), other.weight.grad, rtol=1e-8, atol=1e-9)
+            torch.testing.assert_close(ordered(mine.bias.grad[t]), other.bias.grad, rtol=1e-8, atol=1e-9)
         torch.testing.assert_close(layer.skip.grad[t : t + 1], conv.skip[node_type].grad, rtol=1e-8, atol=1e-9)
     for theirs_ix, edge_type in enumerate(edge_types):
         r = ours_of[tuple(edge_type)]
@@ -95,6 +95,12 @@ def test_layer_agrees_with_pyg_hgtconv_outputs_and_gradients(small_graph: Graph,
         torch.testing.assert_close(
             layer.prior.grad[r][None], conv.p_rel["__".join(edge_type)].grad, rtol=1e-8, atol=1e-9
         )
+
+
+def key_first(rows: torch.Tensor) -> torch.Tensor:
+    """Our order is query, key, value; PyG's is key, query, value."""
+    query, key, value = rows.chunk(3)
+    return torch.cat([key, query, value])
 
 
 def directed_types(graph: Graph) -> list[tuple[str, str, str]]:

@@ -77,7 +77,7 @@ class HGTLayer(nn.Module):
         hidden, relations, heads = shape.hidden_dim, shape.num_relations, shape.num_heads
         head_dim = hidden // heads
         num_types = len(shape.type_offsets) - 1
-        self.key_query_value = TypedLinear(shape.type_offsets, hidden, 3 * hidden, generator)
+        self.query_key_value = TypedLinear(shape.type_offsets, hidden, 3 * hidden, generator)
         self.to_key = nn.Parameter(_uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim))
         self.to_message = nn.Parameter(_uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim))
         self.prior = nn.Parameter(torch.ones(relations, heads))
@@ -86,16 +86,12 @@ class HGTLayer(nn.Module):
         self.type_offsets = shape.type_offsets
 
     def forward(self, x: Float[Tensor, "nodes hidden"], index: MessageIndex) -> Float[Tensor, "nodes hidden"]:
-        key, query, value = self._split_heads(self.key_query_value(x))  # each (heads, nodes, head_dim)
-        to_key = self.to_key.transpose(2, 3) * (self.prior / math.sqrt(key.shape[-1]))[..., None, None]
-        received = self.attend(index, query, key, value, to_key, self.to_message)
-        update = self.output(F.gelu(received.transpose(0, 1).reshape(len(x), -1)))
+        query_key_value = self.query_key_value(x).view(len(x), 3, self.num_heads, -1)
+        to_key = self.to_key.transpose(2, 3) * (self.prior / math.sqrt(query_key_value.shape[-1]))[..., None, None]
+        received = self.attend(index, query_key_value, to_key, self.to_message)
+        update = self.output(F.gelu(received.flatten(1)))
         share_new = torch.sigmoid(self.skip).repeat_interleave(self._type_sizes(x.device))[:, None]
         return torch.lerp(x, update, share_new)
-
-    def _split_heads(self, kqv: Float[Tensor, "nodes kqv"]) -> tuple[Tensor, Tensor, Tensor]:
-        split = kqv.view(len(kqv), 3, self.num_heads, -1).permute(1, 2, 0, 3).contiguous()
-        return split[0], split[1], split[2]
 
     def _type_sizes(self, device: torch.device) -> Tensor:
         return torch.tensor(self.type_offsets, device=device).diff()

@@ -22,79 +22,81 @@ from rxweave.embed.attention.index import MessageIndex
 
 def attend_csr(
     index: MessageIndex,
-    query: Float[Tensor, "heads nodes dim"],
-    key: Float[Tensor, "heads nodes dim"],
-    value: Float[Tensor, "heads nodes dim"],
+    query_key_value: Float[Tensor, "nodes 3 heads dim"],
     to_key: Float[Tensor, "relations heads dim dim"],
     to_message: Float[Tensor, "relations heads dim dim"],
-) -> Float[Tensor, "heads nodes dim"]:
+) -> Float[Tensor, "nodes heads dim"]:
     """Give each node Σ softmax(q W_key[r] · k) v W_message[r] over its incoming edges, on CPU or CUDA.
 
     The softmax of a node runs over ALL its incoming edges, all relations together (Hu et al. 2020, eq. 3); a node
     without edges receives zeros. float32 or float64.
     """
     result: Tensor = _CsrAttention.apply(  # type: ignore[no-untyped-call]  # torch's stub has no types
-        query, key, value, to_key, to_message, index
+        query_key_value, to_key, to_message, index
     )
     return result
 
 
 class _CsrAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        to_key: Tensor,
-        to_message: Tensor,
-        index: MessageIndex,
-    ) -> Tensor:
-        received = torch.zeros_like(query)
-        log_total = query.new_empty(query.shape[:2])
-        for head in range(len(query)):
-            asked = _ask(index, query[head], to_key[:, head])
-            logit = _products(index, asked, key[head])
+    def forward(ctx: Any, query_key_value: Tensor, to_key: Tensor, to_message: Tensor, index: MessageIndex) -> Tensor:
+        nodes, _, heads, dim = query_key_value.shape
+        received = query_key_value.new_empty(nodes, heads, dim)
+        log_total = query_key_value.new_empty(heads, nodes)
+        for head in range(heads):
+            query, key, value = _one_head(query_key_value, head)
+            logit = _products(index, _ask(index, query, to_key[:, head]), key)
             log_total[head] = _log_sum_exp_per_node(index, logit)
             share = _softmax(index, logit, log_total[head])
-            gathered = _matrix(index, share) @ value[head]
+            gathered = _matrix(index, share) @ value
+            received_here = torch.zeros_like(query)
             for r, rows, node in _relation_blocks(index):
-                received[head].index_add_(0, node, gathered[rows] @ to_message[r, head])
+                received_here.index_add_(0, node, gathered[rows] @ to_message[r, head])
+            received[:, head] = received_here
         ctx.index = index
-        ctx.save_for_backward(query, key, value, to_key, to_message, log_total)
+        ctx.save_for_backward(query_key_value, to_key, to_message, log_total)
         return received
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (d_received,) = grads
         index: MessageIndex = ctx.index
-        query, key, value, to_key, to_message, log_total = ctx.saved_tensors
-        d_query, d_key, d_value = torch.zeros_like(query), torch.empty_like(key), torch.empty_like(value)
+        query_key_value, to_key, to_message, log_total = ctx.saved_tensors
+        d_query_key_value = torch.empty_like(query_key_value)
         d_to_key, d_to_message = torch.zeros_like(to_key), torch.zeros_like(to_message)
-        for head in range(len(query)):
-            asked = _ask(index, query[head], to_key[:, head])
-            share = _softmax(index, _products(index, asked, key[head]), log_total[head])
-            gathered = _matrix(index, share) @ value[head]
+        for head in range(query_key_value.shape[2]):
+            query, key, value = _one_head(query_key_value, head)
+            d_received_here = d_received[:, head].contiguous()
+            asked = _ask(index, query, to_key[:, head])
+            share = _softmax(index, _products(index, asked, key), log_total[head])
+            gathered = _matrix(index, share) @ value
 
             d_gathered = torch.empty_like(gathered)
             for r, rows, node in _relation_blocks(index):
-                d_block = d_received[head].index_select(0, node)
+                d_block = d_received_here.index_select(0, node)
                 torch.mm(d_block, to_message[r, head].T, out=d_gathered[rows])
                 d_to_message[r, head] = gathered[rows].T @ d_block
-            d_value[head] = _transposed(index, share) @ d_gathered
+            d_query_key_value[:, 2, head] = _transposed(index, share) @ d_gathered
 
             # Σ share · dshare over the edges of a node, without touching them: dO · O summed over its pairs.
             along = query.new_zeros(index.num_nodes)
             along.index_add_(0, index.pair_node, (d_gathered * gathered).sum(1))
-            d_logit = _products(index, d_gathered, value[head])
+            d_logit = _products(index, d_gathered, value)
             d_logit.sub_(_to_edges(index, along)).mul_(share)
 
-            d_key[head] = _transposed(index, d_logit) @ asked
-            d_asked = _matrix(index, d_logit) @ key[head]
+            d_query_key_value[:, 1, head] = _transposed(index, d_logit) @ asked
+            d_asked = _matrix(index, d_logit) @ key
+            d_query = torch.zeros_like(query)
             for r, rows, node in _relation_blocks(index):
-                d_query[head].index_add_(0, node, d_asked[rows] @ to_key[r, head].T)
-                d_to_key[r, head] = query[head].index_select(0, node).T @ d_asked[rows]
-        return d_query, d_key, d_value, d_to_key, d_to_message, None
+                d_query.index_add_(0, node, d_asked[rows] @ to_key[r, head].T)
+                d_to_key[r, head] = query.index_select(0, node).T @ d_asked[rows]
+            d_query_key_value[:, 0, head] = d_query
+        return d_query_key_value, d_to_key, d_to_message, None
+
+
+def _one_head(query_key_value: Float[Tensor, "nodes 3 heads dim"], head: int) -> tuple[Tensor, Tensor, Tensor]:
+    query, key, value = (query_key_value[:, part, head].contiguous() for part in range(3))
+    return query, key, value
 
 
 def _relation_blocks(index: MessageIndex) -> Iterator[tuple[int, slice, Tensor]]:
