@@ -76,7 +76,7 @@ class _CsrAttention(torch.autograd.Function):
                 d_block = d_received_here.index_select(0, node)
                 torch.mm(d_block, to_message[r, head].T, out=d_gathered[rows])
                 d_to_message[r, head] = gathered[rows].T @ d_block
-            d_query_key_value[:, 2, head] = _transposed(index, share) @ d_gathered
+            d_query_key_value[:, 2, head] = _to_sources(index, share, d_gathered)
 
             # Σ share · dshare over the edges of a node, without touching them: dO · O summed over its pairs.
             along = query.new_zeros(index.num_nodes)
@@ -84,7 +84,7 @@ class _CsrAttention(torch.autograd.Function):
             d_logit = _products(index, d_gathered, value)
             d_logit.sub_(_to_edges(index, along)).mul_(share)
 
-            d_query_key_value[:, 1, head] = _transposed(index, d_logit) @ asked
+            d_query_key_value[:, 1, head] = _to_sources(index, d_logit, asked)
             d_asked = _matrix(index, d_logit) @ key
             d_query = torch.zeros_like(query)
             for r, rows, node in _relation_blocks(index):
@@ -154,10 +154,13 @@ def _matrix(index: MessageIndex, values: Float[Tensor, " edges"]) -> Tensor:
     return _sparse(index.row_start, index.source, values, (index.num_pairs, index.num_nodes))
 
 
-def _transposed(index: MessageIndex, values: Float[Tensor, " edges"]) -> Tensor:
-    """The nodes × pairs matrix with these values, given in row order."""
-    reordered = values.index_select(0, index.to_transposed)
-    return _sparse(index.column_start, index.column_row, reordered, (index.num_nodes, index.num_pairs))
+def _to_sources(
+    index: MessageIndex, values: Float[Tensor, " edges"], of_pair: Float[Tensor, "pairs dim"]
+) -> Float[Tensor, "nodes dim"]:
+    """Give each node the sum, over the edges that leave it, of value × what stands at the edge's row."""
+    by_sender = values.index_select(0, index.to_sender_order)
+    matrix = _sparse(index.sender_start, index.sender_row, by_sender, (index.num_senders, index.num_pairs))
+    return of_pair.new_zeros(index.num_nodes, of_pair.shape[1]).index_add_(0, index.sender_node, matrix @ of_pair)
 
 
 def _sparse(start: Int[Tensor, " _"], column: Int[Tensor, " _"], values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,9 +1,11 @@
-"""Where messages flow: every fact as one or two directed edges, ordered for sparse attention.
+"""Where messages flow: every fact as one or two directed edges, ordered for exact attention.
 
 The edges of all relations stand in ONE sparse matrix. Its rows are *pairs*, a pair being a directed relation
 together with a node that receives something along it; its columns are source nodes. Rows are sorted by
 (relation, receiving node), so a relation is a contiguous block of rows and its transforms are dense block
-products, while keys and values stay one row per node, whatever the number of relations.
+products, while keys and values stay one row per node, whatever the number of relations. The same edges are also
+sorted by *sender*, a directed relation together with a node that sends along it, for the gradients that flow back.
+Only pairs and senders that have edges exist.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -20,24 +23,30 @@ from rxweave.graph.build import Graph
 
 @dataclass(frozen=True)
 class MessageIndex:
-    """The directed edges of a graph as a pairs × nodes sparse matrix, its transpose, and what each row is."""
+    """The directed edges of a graph as a pairs × nodes sparse matrix, and again by sender; what each row is."""
 
     num_nodes: int
     num_relations: int
     """Directed relations: a symmetric relation is one, any other is two (itself and its inverse)."""
     relation_rows: tuple[int, ...]
     """Rows of directed relation r: `relation_rows[r]:relation_rows[r + 1]`."""
+    relation_senders: tuple[int, ...]
+    """Senders of directed relation r: `relation_senders[r]:relation_senders[r + 1]`."""
     pair_node: Int[Tensor, " pairs"]
     """The node that receives, for each row."""
     row_start: Int[Tensor, " pair_bounds"]
     source: Int[Tensor, " edges"]
     edge_row: Int[Tensor, " edges"]
     """The row of each edge: `row_start` written out."""
-    column_start: Int[Tensor, " node_bounds"]
-    """Transposed matrix: where the edges leaving each source node start …"""
-    column_row: Int[Tensor, " edges"]
-    """… which rows they enter …"""
-    to_transposed: Int[Tensor, " edges"]
+    edge_sender: Int[Tensor, " edges"]
+    """The sender of each edge: its source node within its relation."""
+    sender_node: Int[Tensor, " senders"]
+    """The node that sends, for each sender."""
+    sender_start: Int[Tensor, " sender_bounds"]
+    """The edges by sender: where those of each sender start …"""
+    sender_row: Int[Tensor, " edges"]
+    """… which rows they enter, in ascending order …"""
+    to_sender_order: Int[Tensor, " edges"]
     """… and the place of each of them in row order."""
     edge_fact: Int[Tensor, " edges"]
     """The fact behind each edge, counted through `Graph.facts` in order."""
@@ -47,28 +56,37 @@ class MessageIndex:
         return len(self.pair_node)
 
     @property
+    def num_senders(self) -> int:
+        return len(self.sender_node)
+
+    @property
     def num_edges(self) -> int:
         return len(self.source)
 
     def without(self, hidden_facts: Bool[np.ndarray, " facts"]) -> MessageIndex:
-        """Give the index without the edges of the facts marked True; rows stay, some may be left empty."""
-        keep = ~torch.from_numpy(hidden_facts).to(self.source.device)[self.edge_fact.long()]
-        new_place = torch.cumsum(keep, 0, dtype=torch.int32) - 1
-        kept_before = torch.nn.functional.pad(new_place + 1, (1, 0))
-        keep_transposed = keep[self.to_transposed.long()]
-        transposed_before = torch.nn.functional.pad(torch.cumsum(keep_transposed, 0, dtype=torch.int32), (1, 0))
+        """Give the index without the edges of the facts marked True; rows and senders stay, some left empty."""
+        keep = ~torch.from_numpy(hidden_facts).to(self.source.device).index_select(0, self.edge_fact)
+        kept = keep.nonzero().squeeze(1)
+        new_place = torch.cumsum(keep, 0, dtype=torch.int32)
+        kept_by_sender = keep.index_select(0, self.to_sender_order).nonzero().squeeze(1)
+        old_place = self.to_sender_order.index_select(0, kept_by_sender)
+        edge_sender = self.edge_sender.index_select(0, kept)
+        per_sender = torch.bincount(edge_sender, minlength=self.num_senders)
         return MessageIndex(
             num_nodes=self.num_nodes,
             num_relations=self.num_relations,
             relation_rows=self.relation_rows,
+            relation_senders=self.relation_senders,
             pair_node=self.pair_node,
-            row_start=kept_before[self.row_start.long()],
-            source=self.source[keep],
-            edge_row=self.edge_row[keep],
-            column_start=transposed_before[self.column_start.long()],
-            column_row=self.column_row[keep_transposed],
-            to_transposed=new_place[self.to_transposed[keep_transposed].long()],
-            edge_fact=self.edge_fact[keep],
+            row_start=torch.nn.functional.pad(new_place, (1, 0)).index_select(0, self.row_start),
+            source=self.source.index_select(0, kept),
+            edge_row=self.edge_row.index_select(0, kept),
+            edge_sender=edge_sender,
+            sender_node=self.sender_node,
+            sender_start=torch.nn.functional.pad(torch.cumsum(per_sender, 0, dtype=torch.int32), (1, 0)),
+            sender_row=self.sender_row.index_select(0, kept_by_sender),
+            to_sender_order=new_place.index_select(0, old_place) - 1,
+            edge_fact=self.edge_fact.index_select(0, kept),
         )
 
     def to(self, device: torch.device | str) -> MessageIndex:
@@ -82,53 +100,120 @@ def build_index(graph: Graph) -> MessageIndex:
 
     Directed relations come in the order of `graph.relations`, each followed by its inverse unless symmetric.
     """
-    sources, targets, relations, facts = [], [], [], []
-    num_relations = first_fact = 0
+    blocks = []
+    first_fact = 0
     for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):
-        fact = np.arange(first_fact, first_fact + len(source))
+        fact = np.arange(first_fact, first_fact + len(source), dtype=np.int32)
         first_fact += len(source)
         if relation.symmetric:
             two_way = source != target
-            directions = [
-                (
-                    np.concatenate([source, target[two_way]]),
-                    np.concatenate([target, source[two_way]]),
-                    np.concatenate([fact, fact[two_way]]),
-                )
-            ]
+            both_ways = (
+                np.concatenate([source, target[two_way]]),
+                np.concatenate([target, source[two_way]]),
+                np.concatenate([fact, fact[two_way]]),
+            )
+            blocks.append(_Block.of(graph.num_nodes, *both_ways))
         else:
-            directions = [(source, target, fact), (target, source, fact)]
-        for edge_source, edge_target, edge_fact in directions:
-            sources.append(edge_source)
-            targets.append(edge_target)
-            facts.append(edge_fact)
-            relations.append(np.full(len(edge_source), num_relations))
-            num_relations += 1
-    source, target, relation_ix, fact = map(np.concatenate, (sources, targets, relations, facts))
-    order = np.lexsort((source, target, relation_ix))
-    source, target, relation_ix, fact = source[order], target[order], relation_ix[order], fact[order]
+            blocks.append(_Block.of(graph.num_nodes, source, target, fact))
+            blocks.append(_Block.of(graph.num_nodes, target, source, fact))
 
-    pair = relation_ix * np.int64(graph.num_nodes) + target
-    is_first = np.concatenate([np.ones(min(1, len(pair)), bool), pair[1:] != pair[:-1]])
-    row_start = np.concatenate([np.flatnonzero(is_first), [len(pair)]])
-    edge_row = np.cumsum(is_first) - 1
-    relation_rows = np.searchsorted(relation_ix[is_first], np.arange(num_relations + 1))
-    to_transposed = np.lexsort((edge_row, source))
-    column_start = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=graph.num_nodes))])
+    first_edge = _bounds([len(block.source) for block in blocks])
+    first_row = _bounds([len(block.pair_node) for block in blocks])
+    first_sender = _bounds([len(block.sender_node) for block in blocks])
 
-    def as_int32(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.int32))  # MKL's sparse products want 32-bit indices
+    def joined(name: str, first: np.ndarray | None = None, dtype: type = np.int32) -> Tensor:
+        """One array of all blocks; each block's own numbers are counted on from `first`."""
+        parts = [getattr(block, name) for block in blocks]
+        if first is not None:
+            parts = [part + start for part, start in zip(parts, first[:-1], strict=True)]
+        return torch.from_numpy(np.concatenate(parts).astype(dtype, copy=False))
+
+    def bounds(name: str) -> Tensor:
+        return torch.cat([joined(name, first_edge), torch.tensor([first_edge[-1]], dtype=torch.int32)])
 
     return MessageIndex(
         num_nodes=graph.num_nodes,
-        num_relations=num_relations,
-        relation_rows=tuple(relation_rows.tolist()),
-        pair_node=torch.from_numpy(target[is_first].astype(np.int64)),
-        row_start=as_int32(row_start),
-        source=as_int32(source),
-        edge_row=as_int32(edge_row),
-        column_start=as_int32(column_start),
-        column_row=as_int32(edge_row[to_transposed]),
-        to_transposed=as_int32(to_transposed),
-        edge_fact=as_int32(fact),
+        num_relations=len(blocks),
+        relation_rows=tuple(first_row.tolist()),
+        relation_senders=tuple(first_sender.tolist()),
+        pair_node=joined("pair_node", dtype=np.int64),
+        row_start=bounds("row_start"),
+        source=joined("source"),
+        edge_row=joined("edge_row", first_row),
+        edge_sender=joined("edge_sender", first_sender),
+        sender_node=joined("sender_node", dtype=np.int64),
+        sender_start=bounds("sender_start"),
+        sender_row=joined("sender_row", first_row),
+        to_sender_order=joined("to_sender_order", first_edge),
+        edge_fact=joined("fact"),
     )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The edges of one directed relation, counted from zero; starts come without the end of the last row."""
+
+    pair_node: Int[np.ndarray, " pairs"]
+    row_start: Int[np.ndarray, " pairs"]
+    source: Int[np.ndarray, " edges"]
+    edge_row: Int[np.ndarray, " edges"]
+    edge_sender: Int[np.ndarray, " edges"]
+    sender_node: Int[np.ndarray, " senders"]
+    sender_start: Int[np.ndarray, " senders"]
+    sender_row: Int[np.ndarray, " edges"]
+    to_sender_order: Int[np.ndarray, " edges"]
+    fact: Int[np.ndarray, " edges"]
+
+    @classmethod
+    def of(
+        cls,
+        num_nodes: int,
+        source: Int[np.ndarray, " edges"],
+        target: Int[np.ndarray, " edges"],
+        fact: Int[np.ndarray, " edges"],
+    ) -> _Block:
+        """Number pairs and senders, and sort the edges by (target, source)."""
+        sender_node, edge_sender = _numbered(source, num_nodes)
+        pair_node, edge_row = _numbered(target, num_nodes)
+        order = _stable_order(edge_sender, len(sender_node))
+        order = order[_stable_order(edge_row[order], len(pair_node))]
+        edge_row, edge_sender = edge_row[order], edge_sender[order]
+        to_sender_order = _stable_order(edge_sender, len(sender_node))
+        return cls(
+            pair_node=pair_node,
+            row_start=_starts(edge_row, len(pair_node)),
+            source=source[order],
+            edge_row=edge_row,
+            edge_sender=edge_sender,
+            sender_node=sender_node,
+            sender_start=_starts(edge_sender[to_sender_order], len(sender_node)),
+            sender_row=edge_row[to_sender_order],
+            to_sender_order=to_sender_order,
+            fact=fact[order],
+        )
+
+
+def _numbered(
+    nodes: Int[np.ndarray, " edges"], num_nodes: int
+) -> tuple[Int[np.ndarray, " distinct"], Int[np.ndarray, " edges"]]:
+    """The distinct nodes in ascending order, and the place of each given node among them."""
+    present = np.zeros(num_nodes, bool)
+    present[nodes] = True
+    place = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return np.flatnonzero(present), place[nodes]
+
+
+def _stable_order(key: Int[np.ndarray, " edges"], num_keys: int) -> Int[np.ndarray, " edges"]:
+    """A stable argsort in linear time: a sparse matrix of one row, turned to columns, is a counting sort."""
+    places = np.arange(len(key), dtype=np.int32)
+    one_row = sp.csr_matrix((places, key, np.array([0, len(key)], np.int32)), shape=(1, num_keys))
+    order: Int[np.ndarray, " edges"] = one_row.tocsc().data
+    return order
+
+
+def _starts(sorted_key: Int[np.ndarray, " edges"], num_keys: int) -> Int[np.ndarray, " keys"]:
+    return np.searchsorted(sorted_key, np.arange(num_keys, dtype=sorted_key.dtype))
+
+
+def _bounds(sizes: list[int]) -> Int[np.ndarray, " bounds"]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
