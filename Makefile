@@ -26,8 +26,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Minutes: every attention implementation beside PyTorch Geometric, each in a process of its own.
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/recipes.py
+	$(BIN)/rxweave benchmark speed
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+_FULL = 1_000_000
+"""Fewer free bytes than this are a full disk: the half-written file has taken the rest."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -21,6 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Missing parent folders are made. A file already at `path` is replaced at once by the complete new one, and
     stays untouched when the block raises. The temporary name keeps the suffix, since writers choose by it.
+    Whatever a writer raises on a full disk becomes the OSError that says so.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.part.{path.name}")
@@ -31,6 +37,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except Exception as error:
+        if not isinstance(error, OSError) and shutil.disk_usage(path.parent).free < _FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -75,8 +76,23 @@ class EmbedSettings(Settings):
         lt=1,
         description="Jaccard overlap of genes above which two diseases (or drugs) are similar.",
     )
-    attention: Literal["csr", "reference"] = Field("csr", description="Implementation of the attention operator.")
-    device: str | None = Field(None, description="cpu or cuda; unset picks the best one present.")
+    clip_norm: float | None = Field(
+        10.0, gt=0, description="A step's gradient longer than this is shortened to it; none: never."
+    )
+    checkpoint_every: int = Field(
+        10, ge=0, description="Epochs between checkpoints; 0: only when training ends, early or not."
+    )
+    on_collapse: Literal["warn", "stop"] = Field(
+        "warn", description="What to do when the effective rank of drugs or diseases falls to that of collapse."
+    )
+    attention: Literal["auto", "fused_cpu", "fused_cuda", "csr", "gather", "reference"] = Field(
+        "auto", description="Implementation of the attention operator; auto takes the fastest that runs here."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="What matrix products and attention take in: float32, or bfloat16 (less memory; sums stay float32).",
+    )
+    device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> EmbedSettings:
@@ -181,11 +197,35 @@ class RankSettings(Settings):
     threads: int = Field(0, ge=0, description="Threads of XGBoost; 0 uses all. Others may change last bits.")
 
 
-class RunSettings(Settings):
-    """Everything that decides a run; saved beside its results."""
+PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "quick": {"load": {"limit_nodes": 5000}, "embed": {"num_epochs": 20}},
+    "full": {"load": {"limit_nodes": None}, "embed": {"num_epochs": 100}},
+    "high_quality": {
+        "embed": {"num_epochs": 200, "learning_rate": 0.0005, "edge_sample_size": 8000, "accumulation_steps": 2}
+    },
+    "memory_constrained": {"embed": {"edge_sample_size": 3000, "accumulation_steps": 8}},
+}
+"""Values by preset, stage and setting; settings that a preset does not name keep their defaults."""
 
+
+class RunSettings(Settings):
+    """Everything that decides a run; saved beside its results. Values given beside a preset win over it."""
+
+    preset: Literal["quick", "full", "high_quality", "memory_constrained"] | None = Field(
+        None, description="quick, full, high_quality or memory_constrained; `rxweave settings --preset` shows each."
+    )
     load: LoadSettings = LoadSettings()
     split: SplitSettings = SplitSettings()
     embed: EmbedSettings = EmbedSettings()
     rank: RankSettings = RankSettings()
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of every random choice.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_below_given_values(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for stage, chosen in PRESETS.get(str(values.get("preset")), {}).items():
+            given = values.get(stage, {})
+            own = given.model_dump(exclude_unset=True) if isinstance(given, Settings) else given
+            if isinstance(own, Mapping):
+                values = {**values, stage: {**chosen, **own}}
+        return values

@@ -23,7 +23,11 @@ class LeakError(RxweaveError):
 
 
 class TrainingError(RxweaveError):
-    """Training cannot go on: a value is not finite."""
+    """Training cannot go on: a value is not finite, or memory has run out."""
+
+
+class CollapseError(TrainingError):
+    """Training was ended because embeddings are collapsing. The command line exits with 1, a finding, not 2."""
 
 
 def closest(name: str, candidates: Iterable[str], *, at_most: int = 3) -> list[str]:

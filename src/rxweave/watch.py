@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from rxweave.embed.train import Epoch
+import logging
+
+from rxweave.embed.history import Epoch
+from rxweave.graph.build import Graph
+
+_log = logging.getLogger("rxweave")
 
 
 class Watch:
-    """Told what a run is doing. This one keeps silent; override what you want to see."""
+    """Told what a run is doing. This one keeps silent, but logs warnings; override what you want to see."""
 
     def stage(self, name: str) -> None:
         """A stage begins."""
+
+    def training(self, graph: Graph) -> None:
+        """Training on this graph begins."""
 
     def epoch(self, epoch: Epoch) -> None:
         """A training epoch is over."""
@@ -19,3 +27,7 @@ class Watch:
 
     def note(self, text: str) -> None:
         """Something a reader should know, in a sentence."""
+
+    def warning(self, text: str) -> None:
+        """Something that may spoil the result, its likely causes, and what to change."""
+        _log.warning(text)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,16 +15,25 @@ from pathlib import Path
 from rxweave import __version__
 from rxweave.artifacts import write_json
 from rxweave.config import RunSettings
+from rxweave.embed.usage import peak_memory
 from rxweave.errors import ConfigError
 from rxweave.kg.tables import InputFile
 from rxweave.watch import Watch
+
+__all__ = ["Workspace", "peak_memory"]
 
 _RECORDED_PACKAGES = ("torch", "numpy", "scipy", "polars", "scikit-learn", "xgboost-cpu", "xgboost")
 
 
 _PRODUCTS = {
     "02_graph": ("nodes.parquet", "edges.parquet", "load_report.json", "split.parquet", "split.removed.parquet"),
-    "06_models/embeddings": ("hgt_embeddings.*", "model.safetensors", "config.json", "history.json"),
+    "06_models/embeddings": (
+        "hgt_embeddings.*",
+        "model.safetensors",
+        "config.json",
+        "history.json",
+        "training.parquet",
+    ),
     "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj"),
     "07_model_output": ("predictions.parquet", "predictions.csv"),
     "08_reporting": ("report.html", "metrics.json"),
@@ -34,6 +41,8 @@ _PRODUCTS = {
 """What a run writes into each folder, beside `manifest.json`; nothing else there is ever touched."""
 _UNFINISHED = ".unfinished"
 """Where a run writes until it is complete. Of a killed run it stays, until the next run in the same place."""
+_CHECKPOINT = ".checkpoint/training.safetensors"
+"""What training is resumed from. It survives failed and killed runs, and goes when a run is published."""
 
 
 @dataclass
@@ -72,6 +81,10 @@ class Workspace:
     @property
     def reporting(self) -> Path:
         return self._folder("08_reporting")
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / _CHECKPOINT
 
     def _folder(self, name: str) -> Path:
         return self.root / _UNFINISHED / self._place(name)
@@ -118,6 +131,10 @@ class Workspace:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(target)
         self.discard()
+        if not names:
+            self.checkpoint.unlink(missing_ok=True)
+            with suppress(OSError):  # something else lies there
+                self.checkpoint.parent.rmdir()
 
     def discard(self) -> None:
         """Remove unfinished output, if there is any."""
@@ -165,12 +182,6 @@ def _kg_of(manifest: Path) -> str | None:
         return str(found["settings"]["load"]["kg"]) if "rxweave" in found else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def peak_memory() -> int:
-    """Give the most memory this process has held at once, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes
 
 
 def _versions() -> dict[str, str]:

@@ -42,7 +42,7 @@ def test_format_forces_a_reader() -> None:
 
 
 def test_every_reader_says_what_it_holds() -> None:
-    assert list(READERS) == ["primekg", "hetionet", "triples"]
+    assert list(READERS) == ["primekg", "hetionet", "kgx", "parquet", "triples"]
     assert all(reader.holds for reader in READERS.values())
 
 
@@ -61,7 +61,7 @@ def test_a_demo_size_is_a_whole_number(source: str) -> None:
 
 
 def test_a_missing_path_says_what_is_near_and_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"does not exist.*holds hetionet, primekg, triples.*Closest: 'primekg'"):
+    with pytest.raises(InputError, match=r"does not exist.*holds hetionet, kgx, primekg, triples.*Closest: 'primekg'"):
         load_kg(DATA / "primkg")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import hashlib
@@ -44,7 +45,9 @@ def test_a_stray_quote_in_an_unquoted_name_is_a_character(tmp_path: Path) -> Non
     assert read_table(path, COLUMNS).frame["name"].to_list() == ['5" needle', "plain"]
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda data: gzip.compress(data) + gzip.compress(b"4,d,k\n")])
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, lambda data: gzip.compress(data) + gzip.compress(b"4,d,k\n")]
+)
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_packing_byte_order_mark_and_line_ends_change_nothing(tmp_path: Path, pack, bom, end) -> None:
@@ -177,6 +180,8 @@ def test_a_file_without_one_sound_row_is_refused_even_when_skipping(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("cut.csv.bz2", bz2.compress(b"id,name,kind\n1,a,k\n")[:-9], "is cut short"),
+        ("hurt.csv.bz2", b"BZh9" + b"\xff" * 40, "is damaged bzip2"),
         ("cut.csv.gz", gzip.compress(b"id,name,kind\n" + bytes(range(32, 127)) * 9, mtime=0)[:-12], "is cut short"),
         ("cut2.csv.gz", gzip.compress(b"id,name,kind\n1,a,k\n", mtime=0)[:12], "is cut short"),
         ("hurt.csv.gz", b"\x1f\x8b\x08\x00" + b"\x00" * 6 + b"\xff" * 40, "is damaged gzip"),

@@ -22,7 +22,11 @@ class DistMult(nn.Module):
 
     def project(self, z: Float[Tensor, "rows dim"], relation: int) -> Float[Tensor, "rows dim"]:
         """Give z · r: its dot product with an embedding at the other end is the score, from either side."""
-        return z * (self.relation[relation] * self.log_scale[relation].exp())
+        return z * self.weights(relation)
+
+    def weights(self, relation: int) -> Float[Tensor, " dim"]:
+        """Give r, the weights of a relation's score."""
+        return self.relation[relation] * self.log_scale[relation].exp()
 
     def matrix(
         self, sources: Float[Tensor, "sources dim"], targets: Float[Tensor, "targets dim"], relation: int

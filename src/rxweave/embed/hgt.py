@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rxweave.embed.attention import IMPLEMENTATIONS, MessageIndex
-from rxweave.embed.typed_linear import typed_linear
+from rxweave.embed.rowwise import gated_update, normalised_map, typed_linear
+
+COMPUTE: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
+"""What matrix products and attention take in, by precision; None leaves the type of the parameters."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,18 @@ class HGT(nn.Module):
     last layer from hidden_dim alone could not have a rank above hidden_dim + 1, whatever embedding_dim says.
     """
 
-    def __init__(self, shape: HGTShape, *, generator: torch.Generator, attention: str = "csr") -> None:
+    def __init__(
+        self, shape: HGTShape, *, generator: torch.Generator, attention: str = "csr", precision: str = "fp32"
+    ) -> None:
         super().__init__()
         self.shape = shape
+        self.compute = COMPUTE[precision]
         self.input = (
             None
             if shape.feature_dim == shape.hidden_dim
             else TypedLinear(shape.type_offsets, shape.feature_dim, shape.hidden_dim, generator)
         )
-        self.layers = nn.ModuleList(HGTLayer(shape, generator, attention) for _ in range(shape.num_layers))
+        self.layers = nn.ModuleList(HGTLayer(shape, generator, attention, precision) for _ in range(shape.num_layers))
         width = shape.hidden_dim * (shape.num_layers + 1)
         self.output_weight = nn.Parameter(_uniform(generator, shape.embedding_dim, width, fan_in=width))
         self.output_bias = nn.Parameter(torch.zeros(shape.embedding_dim))
@@ -53,14 +58,20 @@ class HGT(nn.Module):
     def forward(
         self, features: Float[Tensor, "nodes features"], index: MessageIndex
     ) -> Float[Tensor, "nodes embedding"]:
+        return self.output(self.states(features, index))
+
+    def states(
+        self, features: Float[Tensor, "nodes features"], index: MessageIndex
+    ) -> list[Float[Tensor, "nodes hidden"]]:
+        """Give what each layer starts from, and what the last one leaves."""
         states = [features if self.input is None else self.input(features)]
         for layer in self.layers:
             states.append(layer(states[-1], index))
-        # The map of the concatenated states, without concatenating them.
-        output: Tensor = self.output_bias
-        for state, weight in zip(states, torch.split(self.output_weight, self.shape.hidden_dim, 1), strict=True):
-            output = torch.addmm(output, state, weight.T)
-        return F.layer_norm(output, output.shape[1:])
+        return states
+
+    def output(self, states: list[Float[Tensor, "nodes hidden"]]) -> Float[Tensor, "nodes embedding"]:
+        """Give the embeddings that the states of all layers make together."""
+        return normalised_map(states, self.output_weight, self.output_bias, self.compute)
 
 
 class HGTLayer(nn.Module):
@@ -70,9 +81,12 @@ class HGTLayer(nn.Module):
     (Σ share · v) W_msg, which is the same sum and needs transformed rows for the active pairs only.
     """
 
-    def __init__(self, shape: HGTShape, generator: torch.Generator, attention: str = "csr") -> None:
+    def __init__(
+        self, shape: HGTShape, generator: torch.Generator, attention: str = "csr", precision: str = "fp32"
+    ) -> None:
         super().__init__()
         self.attend = IMPLEMENTATIONS[attention]
+        self.compute = COMPUTE[precision]
         self.num_heads = shape.num_heads
         hidden, relations, heads = shape.hidden_dim, shape.num_relations, shape.num_heads
         head_dim = hidden // heads
@@ -86,15 +100,11 @@ class HGTLayer(nn.Module):
         self.type_offsets = shape.type_offsets
 
     def forward(self, x: Float[Tensor, "nodes hidden"], index: MessageIndex) -> Float[Tensor, "nodes hidden"]:
-        query_key_value = self.query_key_value(x).view(len(x), 3, self.num_heads, -1)
+        query_key_value = self.query_key_value(x, self.compute).view(len(x), 3, self.num_heads, -1)
         to_key = self.to_key.transpose(2, 3) * (self.prior / math.sqrt(query_key_value.shape[-1]))[..., None, None]
-        received = self.attend(index, query_key_value, to_key, self.to_message)
-        update = self.output(F.gelu(received.flatten(1)))
-        share_new = torch.sigmoid(self.skip).repeat_interleave(self._type_sizes(x.device))[:, None]
-        return torch.lerp(x, update, share_new)
-
-    def _type_sizes(self, device: torch.device) -> Tensor:
-        return torch.tensor(self.type_offsets, device=device).diff()
+        received = self.attend(index, query_key_value, to_key, self.to_message).flatten(1)
+        output, share_new = self.output, torch.sigmoid(self.skip)
+        return gated_update(x, received, output.weight, output.bias, share_new, self.type_offsets, self.compute)
 
 
 class TypedLinear(nn.Module):
@@ -107,8 +117,10 @@ class TypedLinear(nn.Module):
         self.weight = nn.Parameter(_uniform(generator, num_types, out_dim, in_dim, fan_in=in_dim))
         self.bias = nn.Parameter(torch.zeros(num_types, out_dim))
 
-    def forward(self, x: Float[Tensor, "nodes in_dim"]) -> Float[Tensor, "nodes out_dim"]:
-        return typed_linear(x, self.weight, self.bias, self.type_offsets)
+    def forward(
+        self, x: Float[Tensor, "nodes in_dim"], compute: torch.dtype | None = None
+    ) -> Float[Tensor, "nodes out_dim"]:
+        return typed_linear(x, self.weight, self.bias, self.type_offsets, compute)
 
 
 def _uniform(generator: torch.Generator, *size: int, fan_in: int) -> Tensor:

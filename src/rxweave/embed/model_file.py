@@ -85,7 +85,7 @@ def load_model(folder: Path) -> tuple[HGT, DistMult, Float[Tensor, "nodes featur
         if features is not None and features.shape != (shape.type_offsets[-1], shape.feature_dim):
             raise ValueError(f"features have the shape {tuple(features.shape)}")
         generator = torch.Generator().manual_seed(0)  # every weight is replaced
-        encoder = HGT(shape, generator=generator, attention=settings.attention)
+        encoder = HGT(shape, generator=generator, precision=settings.precision)  # csr: it runs anywhere
         decoder = DistMult(len(config["relations"]), shape.embedding_dim, generator=generator)
         for part, module in (("encoder", encoder), ("decoder", decoder)):
             module.load_state_dict(

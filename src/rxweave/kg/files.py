@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -14,13 +15,13 @@ import polars as pl
 from rxweave.errors import InputError, did_you_mean
 from rxweave.kg.tables import InputFile
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP, _BZIP2, _ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
+_PACKED_ENDINGS = (".gz", ".bz2", ".zst")
 _TEXT_ENDINGS = {".csv", ".tsv", ".txt", ".tab", ".sif"}
 _NOT_TEXT = {
     b"PK\x03\x04": "a zip archive: unpack it first",
-    b"BZh": "compressed with bzip2: unpack it first (bunzip2)",
     b"\xfd7zXZ": "compressed with xz: unpack it first (unxz)",
-    b"PAR1": "a Parquet file: write it as CSV first",
+    b"PAR1": "a Parquet file; expected text",
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
 }
@@ -38,6 +39,8 @@ def read_bytes(path: Path) -> tuple[bytes, InputFile]:
     file = InputFile(str(path), len(raw), hashlib.sha256(raw).hexdigest())
     if raw.startswith(_GZIP):
         raw = _gunzipped(path, io.BytesIO(raw), -1)
+    elif raw.startswith(_BZIP2):
+        raw = _bunzipped(path, io.BytesIO(raw), -1)
     elif raw.startswith(_ZSTD):
         raw = _unzstd(path, raw)
     _check_is_text(path, raw)
@@ -51,6 +54,9 @@ def first_bytes(path: Path) -> bytes:
         if raw.startswith(_GZIP):
             stream.seek(0)
             raw = _gunzipped(path, stream, _START)
+        elif raw.startswith(_BZIP2):
+            stream.seek(0)
+            raw = _bunzipped(path, stream, _START)
         elif raw.startswith(_ZSTD):
             raw = _unzstd(path, raw + stream.read(), lines=2)
     _check_is_text(path, raw)
@@ -77,8 +83,8 @@ def text_files(folder: Path) -> list[Path]:
     """Give the files of a folder whose names end like text tables, packed or not, sorted."""
 
     def ends_like_text(path: Path) -> bool:
-        plain = path.name.removesuffix(".gz").removesuffix(".zst")
-        return Path(plain).suffix in _TEXT_ENDINGS and path.is_file()
+        plain = path.with_suffix("") if path.suffix in _PACKED_ENDINGS else path
+        return plain.suffix in _TEXT_ENDINGS and path.is_file()
 
     return sorted(filter(ends_like_text, folder.iterdir()))
 
@@ -127,6 +133,16 @@ def _gunzipped(path: Path, stream: io.BufferedIOBase, size: int) -> bytes:
         raise InputError(f"{path} is damaged gzip ({error}). Download or copy it again.") from None
 
 
+def _bunzipped(path: Path, stream: io.BufferedIOBase, size: int) -> bytes:
+    try:
+        with bz2.BZ2File(stream) as unpacked:
+            return unpacked.read(size)
+    except EOFError:
+        raise InputError(f"{path} is cut short: its bzip2 stream has no end. Download or copy it again.") from None
+    except OSError as error:
+        raise InputError(f"{path} is damaged bzip2 ({error}). Download or copy it again.") from None
+
+
 def _unzstd(path: Path, raw: bytes, lines: int | None = None) -> bytes:
     # The standard library reads zstd only from Python 3.14 on. Polars does already, and given a
     # separator that no text holds it hands over whole lines.
@@ -148,10 +164,10 @@ def _check_is_text(path: Path, data: bytes) -> None:
             raise InputError(f"{path} is {advice}.")
     if not data or data.isspace():
         raise InputError(f"{path} is empty. Download or write it again.")
-    if path.suffix in {".gz", ".zst"}:
+    if path.suffix in _PACKED_ENDINGS:
         with path.open("rb") as stream:
             start = stream.read(4)
-        if not start.startswith((_GZIP, _ZSTD)):
+        if not start.startswith((_GZIP, _BZIP2, _ZSTD)):
             raise InputError(
                 f"{path} is named {path.suffix} but is not packed (it begins with {start!r}). "
                 "Download it again, or take the ending off its name."

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from rxweave.errors import ConfigError, InputError, did_you_mean
-from rxweave.kg import hetionet, primekg, triples
+from rxweave.kg import hetionet, kgx, primekg, triple_parquet, triples
 from rxweave.kg.files import listed, missing_path, text_files
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.kg.text import OnError, check_columns, first_records
@@ -18,6 +18,8 @@ from rxweave.kg.types import Reader, RoleChoice
 READERS: dict[str, Reader] = {
     "primekg": primekg.READER,
     "hetionet": hetionet.READER,
+    "kgx": kgx.READER,
+    "parquet": triple_parquet.READER,
     "triples": triples.READER,  # last: it takes any three columns, Hetionet's too
 }
 """Every format by name, in the order in which they are tried. A new source is one file and one line here."""
@@ -86,7 +88,8 @@ def _find(path: Path, format: str) -> tuple[Reader, tuple[Path, ...]]:
     if not path.exists():
         raise missing_path(path)
     if format == "auto":
-        for reader in READERS.values():
+        # Every other reader expects text, and would say so of a Parquet file.
+        for reader in [triple_parquet.READER] if triple_parquet.is_parquet(path) else READERS.values():
             files = reader.find(path)
             if files is not None:
                 return reader, files

@@ -19,7 +19,7 @@ import polars as pl
 from rxweave.kg.files import matching_files, pick
 from rxweave.kg.fold import MIRRORED, check_keys, fold_rows, load_report, mirrored_share, node_rows
 from rxweave.kg.tables import NODE_COLUMNS, KnowledgeGraph, Relation, Roles
-from rxweave.kg.text import OnError, drop_bad_rows, first_records, read_table
+from rxweave.kg.text import OnError, Table, drop_bad_rows, first_records, read_table
 from rxweave.kg.types import Reader, RoleChoice
 
 SOURCE = "triples"
@@ -49,6 +49,11 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     if header:
         table = replace(table, frame=table.frame.rename(dict(zip(columns, COLUMNS, strict=True))))
         notes.append(f"The first line was read as a header: {', '.join(columns)}.")
+    return graph_of(path, table, notes, on_error, choice)
+
+
+def graph_of(path: Path, table: Table, notes: Sequence[str], on_error: OnError, choice: RoleChoice) -> KnowledgeGraph:
+    """Give the graph of a table of head, relation and tail, read from a path; see `read`."""
     ends = _ends(table.frame).filter((pl.col("node_type") == "") | (pl.col("node_name").fill_null("") == ""))
     untyped = ends["node_id"].cast(pl.Categorical).implode()
     bad = table.frame.select(

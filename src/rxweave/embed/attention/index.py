@@ -10,7 +10,8 @@ Only pairs and senders that have edges exist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,8 +37,6 @@ class MessageIndex:
     """The node that receives, for each row."""
     row_start: Int[Tensor, " pair_bounds"]
     source: Int[Tensor, " edges"]
-    edge_row: Int[Tensor, " edges"]
-    """The row of each edge: `row_start` written out."""
     edge_sender: Int[Tensor, " edges"]
     """The sender of each edge: its source node within its relation."""
     sender_node: Int[Tensor, " senders"]
@@ -50,6 +49,12 @@ class MessageIndex:
     """… and the place of each of them in row order."""
     edge_fact: Int[Tensor, " edges"]
     """The fact behind each edge, counted through `Graph.facts` in order."""
+
+    @cached_property
+    def edge_row(self) -> Int[Tensor, " edges"]:
+        """The row of each edge: `row_start` written out, when first asked for."""
+        rows = torch.arange(self.num_pairs, dtype=torch.int32, device=self.row_start.device)
+        return rows.repeat_interleave(self.row_start.diff(), output_size=self.num_edges)
 
     @property
     def num_pairs(self) -> int:
@@ -80,7 +85,6 @@ class MessageIndex:
             pair_node=self.pair_node,
             row_start=torch.nn.functional.pad(new_place, (1, 0)).index_select(0, self.row_start),
             source=self.source.index_select(0, kept),
-            edge_row=self.edge_row.index_select(0, kept),
             edge_sender=edge_sender,
             sender_node=self.sender_node,
             sender_start=torch.nn.functional.pad(torch.cumsum(per_sender, 0, dtype=torch.int32), (1, 0)),
@@ -91,8 +95,8 @@ class MessageIndex:
 
     def to(self, device: torch.device | str) -> MessageIndex:
         """Give the same index with its arrays on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return MessageIndex(**{**vars(self), **moved})
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return MessageIndex(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in parts.items()})
 
 
 def build_index(graph: Graph) -> MessageIndex:
@@ -139,7 +143,6 @@ def build_index(graph: Graph) -> MessageIndex:
         pair_node=joined("pair_node", dtype=np.int64),
         row_start=bounds("row_start"),
         source=joined("source"),
-        edge_row=joined("edge_row", first_row),
         edge_sender=joined("edge_sender", first_sender),
         sender_node=joined("sender_node", dtype=np.int64),
         sender_start=bounds("sender_start"),
@@ -156,7 +159,6 @@ class _Block:
     pair_node: Int[np.ndarray, " pairs"]
     row_start: Int[np.ndarray, " pairs"]
     source: Int[np.ndarray, " edges"]
-    edge_row: Int[np.ndarray, " edges"]
     edge_sender: Int[np.ndarray, " edges"]
     sender_node: Int[np.ndarray, " senders"]
     sender_start: Int[np.ndarray, " senders"]
@@ -183,7 +185,6 @@ class _Block:
             pair_node=pair_node,
             row_start=_starts(edge_row, len(pair_node)),
             source=source[order],
-            edge_row=edge_row,
             edge_sender=edge_sender,
             sender_node=sender_node,
             sender_start=_starts(edge_sender[to_sender_order], len(sender_node)),

@@ -1,0 +1,191 @@
+"""`rxweave benchmark …`: thin, and quick to start like the rest of the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rxweave.benchmark.scaling import ScalingReport
+    from rxweave.benchmark.speed import SpeedReport
+
+Number = TypeVar("Number", int, float)
+
+app = typer.Typer(help="Measure what it costs on this machine, beside PyTorch Geometric.", no_args_is_help=True)
+
+_STOPPED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+Scale = Annotated[float, typer.Option(help="Size of the graph: 1 is PrimeKG.")]
+Epochs = Annotated[int, typer.Option(help="Epochs measured; the first is set apart.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of each worker (default: every core).")]
+Heads = Annotated[int, typer.Option(help="Attention heads.")]
+Hidden = Annotated[int, typer.Option(help="Width of the layers.")]
+Dim = Annotated[int, typer.Option(help="Length of each embedding.")]
+Layers = Annotated[int, typer.Option(help="Rounds of messages.")]
+Features = Annotated[str, typer.Option(help="Node features of the training epochs: learned or svd.")]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16, of our encoder.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Memory = Annotated[
+    float | None, typer.Option(help="Stop a worker that holds more, in 10^9 bytes (default: 80 % of what is free).")
+]
+Time = Annotated[float, typer.Option(help="Stop a worker after this many seconds.")]
+Seed = Annotated[int, typer.Option(help="Seed of graph and weights.")]
+Out = Annotated[Path, typer.Option(help="Folder for the JSON and the Markdown table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+@app.command()
+def speed(
+    *,
+    scale: Scale = 0.125,
+    implementations: Annotated[
+        str, typer.Option(help="Comma-separated, as csr,pyg-patched (default: all there are).")
+    ] = "",
+    epochs: Epochs = 3,
+    threads: Threads = None,
+    heads: Heads = 8,
+    hidden_dim: Hidden = 256,
+    embedding_dim: Dim = 512,
+    layers: Layers = 2,
+    features: Features = "learned",
+    precision: Precision = "fp32",
+    device: Device = "cpu",
+    max_memory_gb: Memory = None,
+    time_limit: Time = 600.0,
+    seed: Seed = 0,
+    out: Out = Path("data/benchmarks"),
+    as_json: Json = False,
+) -> None:
+    """Every attention implementation and PyTorch Geometric's HGTConv side by side on a PrimeKG-shaped graph.
+
+    One after another, each in a process of its own: seconds, processor seconds and memory of the encoder alone and of
+    a whole training epoch. What cannot run, or passes a limit, is a row that says so.
+    """
+    from rxweave.benchmark.machine import cores
+    from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.speed import compare
+    from rxweave.benchmark.worker import Task
+
+    task = Task(
+        scale=scale,
+        epochs=epochs,
+        threads=cores() if threads is None else threads,
+        heads=heads,
+        hidden_dim=hidden_dim,
+        embedding_dim=embedding_dim,
+        layers=layers,
+        features=features,
+        precision=precision,
+        device=device,
+        seed=seed,
+    )
+    names = [name.strip() for name in implementations.split(",") if name.strip()]
+    limits = default_limits(max_memory_gb, time_limit)
+    _finish(compare(task, names, limits, tell=_tell, keep=_keeper(out)), out, as_json=as_json)
+
+
+@app.command()
+def scaling(
+    *,
+    implementation: Annotated[str, typer.Option(help="The one to study.")] = "csr",
+    vary: Annotated[str, typer.Option(help="Comma-separated, of edges, width and threads.")] = "edges,width,threads",
+    scales: Annotated[str, typer.Option(help="Graph sizes where edges vary.")] = "0.0625,0.125,0.25,0.5,1,2",
+    widths: Annotated[str, typer.Option(help="Layer widths where width varies.")] = "64,128,256,512",
+    scale: Scale = 0.125,
+    epochs: Epochs = 3,
+    threads: Threads = None,
+    heads: Heads = 8,
+    hidden_dim: Hidden = 256,
+    embedding_dim: Dim = 512,
+    layers: Layers = 2,
+    features: Features = "learned",
+    precision: Precision = "fp32",
+    device: Device = "cpu",
+    max_memory_gb: Memory = None,
+    time_limit: Time = 600.0,
+    seed: Seed = 0,
+    out: Out = Path("data/benchmarks"),
+    as_json: Json = False,
+) -> None:
+    """How one implementation's cost grows with edges, width of the layers and threads, with the fitted exponents."""
+    from rxweave.benchmark.machine import cores
+    from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.scaling import study_scaling, varied_from
+    from rxweave.benchmark.worker import Task
+
+    task = Task(
+        implementation=implementation,
+        scale=scale,
+        epochs=epochs,
+        threads=cores() if threads is None else threads,
+        heads=heads,
+        hidden_dim=hidden_dim,
+        embedding_dim=embedding_dim,
+        layers=layers,
+        features=features,
+        precision=precision,
+        device=device,
+        seed=seed,
+    )
+    limits = default_limits(max_memory_gb, time_limit)
+    report = study_scaling(
+        task,
+        limits,
+        varied=varied_from(vary),
+        scales=_numbers("--scales", scales, float),
+        widths=_numbers("--widths", widths, int),
+        tell=_tell,
+        keep=_keeper(out),
+    )
+    _finish(report, out, as_json=as_json)
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    from rxweave.errors import ConfigError
+
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option} is {text!r}; expected numbers separated by commas.") from None
+    return numbers
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(f"  {sentence}", err=True)
+
+
+def _keeper(folder: Path) -> Callable[[SpeedReport | ScalingReport], None]:
+    """Writes the rows so far after each of them, so that a machine that goes down takes one row with it at most."""
+    from rxweave.benchmark.tables import write_report
+
+    def keep(report: SpeedReport | ScalingReport) -> None:
+        write_report(report, folder)
+
+    return keep
+
+
+def _finish(report: SpeedReport | ScalingReport, folder: Path, *, as_json: bool) -> None:
+    """Show the report; exit code 130 if it was stopped, 1 if a row failed."""
+    from rxweave.artifacts import plain
+    from rxweave.benchmark.scaling import ScalingReport
+    from rxweave.benchmark.tables import print_sheets, scaling_sheets, speed_sheets, write_report
+
+    paths = write_report(report, folder)
+    if as_json:
+        typer.echo(json.dumps(plain(report.plain()), indent=2))
+    else:
+        print_sheets(scaling_sheets(report) if isinstance(report, ScalingReport) else speed_sheets(report))
+        typer.echo(f"Written: {paths[0]} and {paths[1]}")
+    rows = (
+        [point.row for study in report.studies for point in study.points]
+        if isinstance(report, ScalingReport)
+        else report.rows
+    )
+    if not report.complete:
+        raise typer.Exit(_STOPPED)
+    raise typer.Exit(1 if any(row.status == "failed" for row in rows) else 0)

@@ -1,0 +1,87 @@
+"""A process under limits of memory and time: it ends by itself, or is stopped, and the caller learns why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rxweave.benchmark.memory import POLL_SECONDS, resident
+
+Status = Literal["measured", "stopped", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a worker is stopped."""
+
+    memory_gb: float | None
+    """Resident memory, in 10^9 bytes; None for no limit."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended."""
+
+    status: Status
+    reason: str
+    """Empty for a process that ended well."""
+    highest_memory: int | None
+    """The most bytes it was seen to hold; None where the system does not say."""
+
+
+def run_watched(command: Sequence[str], limits: Limits, *, env: Mapping[str, str] | None = None) -> Ending:
+    """Run a command to its end, or until it passes a limit; it never outlives this call, whatever ends the call.
+
+    Its standard output is dropped. The reason of a failure is the last line of its standard error.
+    """
+    started, highest, stopped = time.monotonic(), 0, ""
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=env and dict(env)
+        )
+        try:
+            while process.poll() is None and not stopped:
+                held = resident(process.pid) or 0
+                highest = max(highest, held)
+                if limits.memory_gb is not None and held > limits.memory_gb * 1e9:
+                    stopped = f"passed the memory limit of {limits.memory_gb:.3g} GB"
+                elif time.monotonic() - started > limits.seconds:
+                    stopped = f"passed the time limit of {limits.seconds:g} s"
+                else:
+                    time.sleep(POLL_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        if stopped:
+            return Ending("stopped", f"{stopped} after {time.monotonic() - started:.0f} s", highest or None)
+        if process.returncode == 0:
+            return Ending("measured", "", highest or None)
+        errors.seek(0)
+        return Ending("failed", _cause(process.returncode, errors.read().decode(errors="replace")), highest or None)
+
+
+def thread_settings(threads: int) -> dict[str, str]:
+    """Give this process's environment with every library held to so many threads."""
+    names = ("OMP", "MKL", "OPENBLAS", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR")
+    return {
+        **os.environ,
+        **{f"{name}_THREADS" if name.endswith("MAXIMUM") else f"{name}_NUM_THREADS": str(threads) for name in names},
+        "POLARS_MAX_THREADS": str(threads),
+    }
+
+
+def _cause(code: int, errors: str) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        out_of_memory = "; the system was probably out of memory" if name == "SIGKILL" else ""
+        return f"was ended by {name}{out_of_memory}"
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    return lines[-1] if lines else f"ended with exit code {code} and no message"

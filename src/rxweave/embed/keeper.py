@@ -1,0 +1,103 @@
+"""When a training is saved, what is found to resume, and what is said of both."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rxweave.embed.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    Identity,
+    check_same_training,
+    read_checkpoint,
+    save_checkpoint,
+)
+from rxweave.embed.state import TrainingState
+
+
+@dataclass
+class CheckpointKeeper:
+    """Keeps the checkpoint of one training at `path`; without a path it keeps nothing."""
+
+    path: Path | None
+    identity: Identity
+    every: int
+    """Save after every so many epochs; 0: only when training ends early, and at its end."""
+    saved_epoch: int = 0
+    """The epoch of the checkpoint that lies at `path`; 0 before there is one."""
+
+    def find(self, *, resume: bool | None, say: Callable[[str], None]) -> Checkpoint | None:
+        """Give the checkpoint to go on from, if there is one.
+
+        `resume` True: there must be one of this very training (else CheckpointError). None: it is used if it is, and
+        put aside if it is not. False: none is used, and what lies there will be replaced.
+        """
+        if self.path is None:
+            if resume:
+                raise CheckpointError("There is no place for a checkpoint, so none to resume.", "Give checkpoint=.")
+            return None
+        for part in self.path.parent.glob(f".*.part.{self.path.name}"):
+            part.unlink(missing_ok=True)  # of a process that was killed while it saved
+        if resume is False or (resume is None and not self.path.is_file()):
+            return None
+        try:
+            checkpoint = read_checkpoint(self.path)
+            check_same_training(checkpoint, self.identity, self.path)
+        except CheckpointError as error:
+            if resume:
+                raise
+            aside = self.path.with_name(f"previous.{self.path.name}")
+            self.path.replace(aside)
+            say(f"{error.problem} Training starts from the beginning; that file is kept as {aside.name}.")
+            return None
+        self.saved_epoch = len(checkpoint.history)
+        say(f"Training goes on after epoch {self.saved_epoch}, from {self.path} (--no-resume starts anew).")
+        return checkpoint
+
+    def save_if_due(self, state: TrainingState, num_epochs: int, warn: Callable[[str], None]) -> None:
+        """Save in every so many epochs, and after the last; training goes on when that fails, and `warn` says so."""
+        number = len(state.history)
+        if self.path is None or number == self.saved_epoch:
+            return
+        if number == num_epochs or (self.every and number % self.every == 0):
+            problem = self._write(self.path, state)
+            if problem is not None:
+                warn(f"{problem} Training goes on without.")
+
+    def save(self, state: TrainingState) -> str:
+        """Save now, if there is anything to save; give a sentence on what can be resumed."""
+        if self.path is None:
+            return "Nothing was saved: no place for checkpoints was given."
+        problem = ""
+        if state.whole and len(state.history) > self.saved_epoch:
+            problem = self._write(self.path, state) or ""
+        if self.saved_epoch == 0:
+            return f"{problem} No epoch has been saved.".strip()
+        return f"{problem} The same command goes on after epoch {self.saved_epoch}, from {self.path}.".strip()
+
+    def _write(self, path: Path, state: TrainingState) -> str | None:
+        """Save, or say why not."""
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in state.weights().values()):
+            return f"No checkpoint of epoch {len(state.history)}: its weights are not finite."
+        try:
+            save_checkpoint(path, self.identity, state)
+        except OSError as error:
+            return (
+                f"The checkpoint of epoch {len(state.history)} could not be written to {path}: "
+                f"{error.strerror or error}{_free_space(path)}."
+            )
+        self.saved_epoch = len(state.history)
+        return None
+
+
+def _free_space(path: Path) -> str:
+    """How much room there is, since it is mostly that."""
+    try:
+        return f" ({shutil.disk_usage(path.parent).free / 1e6:,.0f} MB are free there)"
+    except OSError:
+        return ""

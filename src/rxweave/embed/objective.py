@@ -1,0 +1,165 @@
+"""What a training step minimises: ranking of the hidden facts, and likeness of nodes that share genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rxweave.config import EmbedSettings
+from rxweave.embed.batches import FactBatch, FactSampler
+from rxweave.embed.decoder import DistMult
+from rxweave.embed.finite import check_finite
+from rxweave.embed.hgt import COMPUTE
+from rxweave.embed.link_loss import add_link_gradient
+from rxweave.embed.loss import contrastive_loss, ranking_loss
+from rxweave.embed.similarity import gene_sharing
+from rxweave.graph.build import Graph
+
+CONTRASTIVE_NODES = 2048
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a step, in nats; `treatment` is NaN without drug–disease relations."""
+
+    link: float
+    treatment: float
+    contrastive: float
+
+
+class ScoredEmbeddings:
+    """The embeddings of a step, scored piece by piece; gradients of all pieces are summed at the embeddings.
+
+    One encoder pass then serves all micro-batches: mathematically the same as a pass for each of them.
+    """
+
+    def __init__(self, z: Float[Tensor, "nodes dim"]) -> None:
+        self.z = z.detach()
+        self.gradient = torch.zeros_like(self.z)
+
+    def backward(
+        self, loss_of: Callable[[Float[Tensor, "rows dim"]], Tensor], rows: Tensor, weight: float, name: str
+    ) -> float:
+        """Back-propagate weight × loss of these rows, into the decoder and into the summed gradient.
+
+        Raises NotFiniteError, with the name, for a loss that is not finite.
+        """
+        rows = rows.to(self.z.device)
+        z = self.z[rows].requires_grad_()
+        loss = loss_of(z)
+        value = float(loss.detach())
+        check_finite(value, name)
+        (weight * loss).backward()  # type: ignore[no-untyped-call]  # torch stub
+        if z.grad is not None:
+            self.gradient.index_add_(0, rows, z.grad)
+        return value
+
+
+class Objective:
+    """Which facts a step scores and what it minimises, on one graph."""
+
+    def __init__(self, graph: Graph, settings: EmbedSettings) -> None:
+        self.graph = graph
+        self.settings = settings
+        self.sampler = FactSampler(graph, settings)
+        self.weights = _relation_weights(graph, settings)
+        self.alike = _similar_nodes(graph, settings)
+        # A node without facts has a zero vector, whose direction, and so its gradient, means nothing.
+        linked = graph.degrees > 0
+        self.linked = {t: np.flatnonzero(linked[graph.rows_of(t)]) for t in self.alike}
+
+    def score_facts(
+        self,
+        scored: ScoredEmbeddings,
+        decoder: DistMult,
+        chosen: list[Int[np.ndarray, " _"]],
+        rng: np.random.Generator,
+    ) -> tuple[float, float]:
+        """Back-propagate the link loss of a step; give it, and the mean over the drug–disease relations alone."""
+        treatment_like = self.sampler.treatment_like
+        link = treatment = 0.0
+        for batch in self.sampler.micro_batches(chosen, rng):
+            weight = self.weights[batch.relation] * batch.share
+            weights = decoder.weights(batch.relation)
+            loss, d_weights = add_link_gradient(
+                scored.z, scored.gradient, weights.detach(), batch, weight, COMPUTE[self.settings.precision]
+            )
+            check_finite(loss, f"the link loss of {self.graph.relations[batch.relation]}")
+            weights.backward(d_weights)  # type: ignore[no-untyped-call]  # torch stub
+            link += weight * loss
+            if batch.relation in treatment_like:
+                treatment += batch.share * loss / len(treatment_like)
+        return link, treatment if treatment_like else float("nan")
+
+    def contrast(self, scored: ScoredEmbeddings, rng: np.random.Generator) -> float:
+        """Back-propagate the contrastive loss of a step; give its mean over the node types that have one."""
+        total = 0.0
+        for node_type, matrix in self.alike.items():
+            linked = self.linked[node_type]
+            nodes = np.sort(rng.choice(linked, min(len(linked), CONTRASTIVE_NODES), replace=False))
+            similar = torch.from_numpy(matrix[nodes][:, nodes].toarray()).to(scored.z.device)
+            rows = torch.from_numpy(nodes + self.graph.rows_of(node_type).start)
+            loss = scored.backward(
+                partial(contrastive_loss, similar=similar),
+                rows,
+                self.settings.contrastive_weight / len(self.alike),
+                f"the contrastive loss of {node_type}",
+            )
+            total += loss / len(self.alike)
+        return total
+
+
+def batch_rows(batch: FactBatch) -> Tensor:
+    """Give the nodes whose embeddings a batch needs, in the order in which `link_loss` takes them."""
+    return torch.from_numpy(np.concatenate([batch.source, batch.target, batch.other_sources, batch.other_targets]))
+
+
+def link_loss(z: Float[Tensor, "rows dim"], batch: FactBatch, decoder: DistMult) -> Tensor:
+    """Give the ranking loss of a batch from both sides; `z` are the embeddings of `batch_rows`."""
+    sizes = [len(batch.source), len(batch.target), len(batch.other_sources), len(batch.other_targets)]
+    source, target, other_sources, other_targets = torch.split(z, sizes)
+    forward = decoder.project(source, batch.relation)
+    backward = decoder.project(target, batch.relation)
+    true_score = (forward * target).sum(1)
+    target_also_true = torch.from_numpy(batch.target_also_true).to(z.device)
+    source_also_true = torch.from_numpy(batch.source_also_true).to(z.device)
+    return ranking_loss(true_score, forward @ other_targets.T, target_also_true) + ranking_loss(
+        true_score, backward @ other_sources.T, source_also_true
+    )
+
+
+def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Zero a share of the numbers and scale the others up; drawn on the CPU, so alike on every device."""
+    if share == 0:
+        return x
+    keep = torch.rand(x.shape, generator=generator).ge_(share).div_(1 - share)
+    return x * keep.to(x.device)
+
+
+def _relation_weights(graph: Graph, settings: EmbedSettings) -> list[float]:
+    """Equal weight for every relation that has facts to score, more for drug–disease relations; they sum to one."""
+    treatment_like = set(graph.drug_disease_relations())
+    weights = [
+        (settings.treatment_weight if r in treatment_like else 1.0)
+        * (fact.shape[1] > 1)  # a single fact is never scored
+        for r, fact in enumerate(graph.facts)
+    ]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _similar_nodes(graph: Graph, settings: EmbedSettings) -> dict[str, sp.csr_matrix]:
+    if settings.contrastive_weight == 0:
+        return {}
+    found = {
+        node_type: gene_sharing(graph, node_type, threshold=settings.similarity_threshold)
+        for node_type in (graph.roles.disease, graph.roles.drug)
+        if node_type in graph.node_types
+    }
+    return {node_type: matrix for node_type, matrix in found.items() if matrix.nnz}

@@ -1,0 +1,108 @@
+"""Everything that changes while embeddings are trained, and so all that a checkpoint must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rxweave.config import EmbedSettings
+from rxweave.embed.decoder import DistMult
+from rxweave.embed.features import FEATURE_RMS, svd_features
+from rxweave.embed.hgt import HGT, HGTShape
+from rxweave.embed.history import Epoch
+from rxweave.graph.build import Graph
+
+
+@dataclass
+class TrainingState:
+    """Model, optimiser, both random streams, and the history; the place in the schedule is its length."""
+
+    features: Tensor
+    """A Parameter where they are learnt."""
+    encoder: HGT
+    decoder: DistMult
+    optimiser: torch.optim.AdamW
+    rng: np.random.Generator
+    generator: torch.Generator
+    history: list[Epoch] = field(default_factory=list)
+    whole: bool = True
+    """Whether it is the state after the last epoch of its history; only then may it be saved."""
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """Give everything that is learnt, by name."""
+        return learnt(self.features, self.encoder, self.decoder)
+
+    def close(self, epoch: Epoch) -> None:
+        """An epoch is over."""
+        self.history.append(epoch)
+        self.whole = True
+
+    def random_streams(self) -> tuple[dict[str, Any], Tensor]:
+        """Give the place that both random streams have come to, for `rewind`."""
+        return dict(self.rng.bit_generator.state), self.generator.get_state()
+
+    def rewind(self, streams: tuple[dict[str, Any], Tensor]) -> None:
+        """Put both random streams back."""
+        self.rng.bit_generator.state = streams[0]
+        self.generator.set_state(streams[1])
+
+
+def initial_state(
+    graph: Graph,
+    settings: EmbedSettings,
+    *,
+    seed: int,
+    num_relations: int,
+    device: torch.device,
+    attention: str,
+    features: Tensor | None = None,
+) -> TrainingState:
+    """Give the state before the first step; `num_relations` are directed ones. Features are made unless given.
+
+    `attention` names the implementation that the encoder uses.
+    """
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    if features is None:
+        features = _features(graph, settings, seed, generator)
+    features = features.to(device)
+    if settings.features == "learned":
+        features = nn.Parameter(features)
+    shape = HGTShape(
+        type_offsets=tuple(graph.type_offsets.tolist()),
+        num_relations=num_relations,
+        feature_dim=settings.feature_dim,
+        hidden_dim=settings.hidden_dim,
+        embedding_dim=settings.embedding_dim,
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+    )
+    encoder = HGT(shape, generator=generator, attention=attention, precision=settings.precision).to(device)
+    decoder = DistMult(len(graph.relations), settings.embedding_dim, generator=generator).to(device)
+    optimiser = torch.optim.AdamW(
+        learnt(features, encoder, decoder).values(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    return TrainingState(features, encoder, decoder, optimiser, rng, generator)
+
+
+def learnt(features: Tensor, encoder: HGT, decoder: DistMult) -> dict[str, nn.Parameter]:
+    """Give the parameters by name: `encoder.…`, `decoder.…` and, where they are learnt, `features`."""
+    named = {f"encoder.{name}": parameter for name, parameter in encoder.named_parameters()}
+    named |= {f"decoder.{name}": parameter for name, parameter in decoder.named_parameters()}
+    return named | ({"features": features} if isinstance(features, nn.Parameter) else {})
+
+
+def _features(graph: Graph, settings: EmbedSettings, seed: int, generator: torch.Generator) -> Tensor:
+    size = (graph.num_nodes, settings.feature_dim)
+    if settings.features == "svd":
+        return torch.from_numpy(svd_features(graph, settings.feature_dim, seed=seed))
+    if settings.features == "constant":
+        return torch.full(size, FEATURE_RMS)
+    return FEATURE_RMS * torch.randn(size, generator=generator)

@@ -1,0 +1,131 @@
+"""One optimiser step: hide facts, score them, check every value on the way, and learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from rxweave.config import EmbedSettings
+from rxweave.embed.attention import MessageIndex
+from rxweave.embed.finite import NotFiniteError, bad_activation, bad_gradient, bad_parameter, bad_rows
+from rxweave.embed.interruptions import memory_for
+from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings, dropout
+from rxweave.embed.schedule import rate
+from rxweave.embed.state import TrainingState
+from rxweave.errors import TrainingError
+from rxweave.graph.build import Graph
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stays the same while a graph is trained on."""
+
+    graph: Graph
+    settings: EmbedSettings
+    index: MessageIndex
+    objective: Objective
+    device: torch.device
+    active: Bool[np.ndarray, " nodes"]
+    """Nodes that have facts."""
+
+
+def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, float]:
+    """Take optimiser step `number` (0, 1, …); give its losses and the length of its gradient before clipping.
+
+    Raises TrainingError, with the tensor and the relation, for a value that is not finite, and OutOfMemoryError.
+    """
+    settings, sampler = setup.settings, setup.objective.sampler
+    chosen = sampler.hide(state.rng)
+    with memory_for("passing messages", _wide(settings)):
+        visible = setup.index.without(sampler.hidden_mask(chosen))
+        features = dropout(state.features, settings.dropout, state.generator)
+        states = state.encoder.states(features, visible)
+        # The output map gets leaves of its own, so that z and its gradient are gone before the layers' gradients come.
+        held = [x.detach().requires_grad_(x.requires_grad) for x in states]
+        z = state.encoder.output(held)
+    scored = ScoredEmbeddings(z)
+    try:
+        with memory_for("scoring facts", _many(settings)):
+            link, treatment = setup.objective.score_facts(scored, state.decoder, chosen, state.rng)
+            contrastive = setup.objective.contrast(scored, state.rng)
+        with memory_for("passing gradients back", _wide(settings)):
+            z.backward(scored.gradient)
+            del z, scored
+            pairs = [(x, leaf.grad) for x, leaf in zip(states, held, strict=True) if x.requires_grad]
+            del states, held
+            torch.autograd.backward(*zip(*pairs, strict=True))
+            norm = _gradient_norm(state)
+    except NotFiniteError as error:
+        where = _origin(setup, state, features, visible)
+        raise TrainingError(
+            f"In step {number + 1} (epoch {number // settings.steps_per_epoch + 1}) {error}"
+            f"{f'; first to be not finite: {where}' if where else ''}. {_calmer(settings)}"
+        ) from None
+    with memory_for("updating the weights", _wide(settings)):
+        _update(setup, state, number, norm)
+    return Losses(link, treatment, contrastive), norm
+
+
+def embed(setup: Setup, state: TrainingState, *, after: int) -> Float32[np.ndarray, "nodes dim"]:
+    """Give the embedding of every node after an epoch: no fact hidden, nothing dropped; TrainingError for NaN."""
+    with torch.no_grad(), memory_for("embedding all nodes", _wide(setup.settings)):
+        vectors: Tensor = state.encoder(state.features, setup.index)
+    problem = bad_rows(setup.graph, vectors)
+    if problem is not None:
+        raise TrainingError(
+            f"After epoch {after} not all is finite: {_origin(setup, state, state.features, setup.index) or problem}. "
+            f"{_calmer(setup.settings)}"
+        )
+    return vectors.cpu().numpy()
+
+
+def _calmer(settings: EmbedSettings) -> str:
+    """Say what to change when values explode."""
+    clip = f"clip_norm (now {settings.clip_norm:g})" if settings.clip_norm else "clip_norm (now none; try 1)"
+    return f"Lower learning_rate (now {settings.learning_rate:g}) or {clip}."
+
+
+def _gradient_norm(state: TrainingState) -> float:
+    gradients = [p.grad for p in state.weights().values() if p.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    if not np.isfinite(norm):
+        raise NotFiniteError(f"the gradient is {norm}")
+    return norm
+
+
+def _update(setup: Setup, state: TrainingState, number: int, norm: float) -> None:
+    settings = setup.settings
+    if settings.clip_norm is not None and norm > settings.clip_norm:
+        torch.nn.utils.clip_grads_with_norm_(state.weights().values(), settings.clip_norm, torch.tensor(norm))
+    for group in state.optimiser.param_groups:
+        group["lr"] = settings.learning_rate * rate(number, settings.num_epochs * settings.steps_per_epoch)
+    state.whole = False
+    state.optimiser.step()
+    state.optimiser.zero_grad()
+
+
+def _origin(setup: Setup, state: TrainingState, features: Tensor, visible: MessageIndex) -> str | None:
+    """Find the tensor that was not finite first: a weight, else an activation, else a gradient."""
+    parts = (setup.graph, state.encoder, state.decoder, state.features)
+    activation = partial(bad_activation, setup.graph, state.encoder, features, visible)
+    return bad_parameter(*parts) or activation() or bad_gradient(*parts)
+
+
+def _wide(settings: EmbedSettings) -> str:
+    return (
+        f"hidden_dim (now {settings.hidden_dim}) or num_layers (now {settings.num_layers}), or take a part of the "
+        "graph with limit_nodes or include_node_types"
+    )
+
+
+def _many(settings: EmbedSettings) -> str:
+    return (
+        f"edge_sample_size (now {settings.edge_sample_size:,}), raising accumulation_steps (now "
+        f"{settings.accumulation_steps}) as much to score as many facts (--preset memory_constrained does both), or "
+        f"num_treatment_negatives (now {settings.num_treatment_negatives:,})"
+    )
