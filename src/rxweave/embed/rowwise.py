@@ -73,25 +73,25 @@ class _TypedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, offsets: tuple[int, ...], compute: torch.dtype
     ) -> Tensor:
-        x_rounded, weight_rounded, bias_rounded = x.to(compute), weight.to(compute), bias.to(compute)
-        out = x_rounded.new_empty(len(x), weight.shape[1])
-        for t, (start, stop) in enumerate(pairwise(offsets)):
-            torch.addmm(bias_rounded[t], x_rounded[start:stop], weight_rounded[t].T, out=out[start:stop])
-        ctx.offsets, ctx.dtype = offsets, x.dtype
-        ctx.save_for_backward(x_rounded, weight_rounded)
+        weight_rounded, bias_rounded = weight.to(compute), bias.to(compute)
+        out = weight_rounded.new_empty(len(x), weight.shape[1])
+        for t, rows in _blocks(offsets):
+            torch.addmm(bias_rounded[t], x[rows].to(compute), weight_rounded[t].T, out=out[rows])
+        ctx.offsets, ctx.compute = offsets, compute
+        ctx.save_for_backward(x, weight_rounded)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (d_out,) = grads
         x, weight = ctx.saved_tensors
-        d_x = torch.empty(x.shape, dtype=ctx.dtype, device=x.device) if ctx.needs_input_grad[0] else None
-        d_weight = torch.zeros(weight.shape, dtype=ctx.dtype, device=x.device)
-        d_bias = torch.zeros(weight.shape[:2], dtype=ctx.dtype, device=x.device)
+        d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        d_weight = torch.zeros(weight.shape, dtype=x.dtype, device=x.device)
+        d_bias = torch.zeros(weight.shape[:2], dtype=x.dtype, device=x.device)
         for t, rows in _blocks(ctx.offsets):
             d_block = d_out[rows]
-            d_weight[t] += d_block.T @ x[rows]
-            d_bias[t] += d_block.sum(0, dtype=ctx.dtype)
+            d_weight[t] += d_block.T @ x[rows].to(ctx.compute)
+            d_bias[t] += d_block.sum(0, dtype=x.dtype)
             if d_x is not None:
                 d_x[rows] = d_block @ weight[t]
         return d_x, d_weight, d_bias, None, None

@@ -14,6 +14,7 @@ from rxweave.config import EmbedSettings
 from rxweave.embed.attention import MessageIndex
 from rxweave.embed.finite import NotFiniteError, bad_activation, bad_gradient, bad_parameter, bad_rows
 from rxweave.embed.interruptions import memory_for
+from rxweave.embed.memory import give_back_holes
 from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings, dropout
 from rxweave.embed.schedule import rate
 from rxweave.embed.state import TrainingState
@@ -48,6 +49,7 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
         # The output map gets leaves of its own, so that z and its gradient are gone before the layers' gradients come.
         held = [x.detach().requires_grad_(x.requires_grad) for x in states]
         z = state.encoder.output(held)
+        give_back_holes()
     scored = ScoredEmbeddings(z)
     try:
         with memory_for("scoring facts", _many(settings)):
@@ -58,6 +60,7 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
             del z, scored
             pairs = [(x, leaf.grad) for x, leaf in zip(states, held, strict=True) if x.requires_grad]
             del states, held
+            give_back_holes()
             torch.autograd.backward(*zip(*pairs, strict=True))
             norm = _gradient_norm(state)
     except NotFiniteError as error:
