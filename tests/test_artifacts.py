@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import shutil
+from collections import namedtuple
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,4 +86,17 @@ def test_json_takes_numpy_and_dataclasses_and_writes_nan_as_null(tmp_path: Path)
 def test_json_refuses_what_it_cannot_hold_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / "m.json", {"set": {1, 2}})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("free", "told"), [(4096, OSError), (10**9, RuntimeError)])
+def test_on_a_full_disk_the_error_says_so_whatever_the_writer_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, told: type[Exception]
+) -> None:
+    """XGBoost, for one, says "FileStream.Write incomplete"."""
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9 - free, free))
+    with pytest.raises(told) as raised:
+        write_half(tmp_path / "a.ubj", RuntimeError)
+    assert getattr(raised.value, "errno", None) == (errno.ENOSPC if told is OSError else None)
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from rxweave.api import generate_hgt_embeddings
-from rxweave.config import EmbedSettings, RunSettings
+from rxweave.config import PRESETS, EmbedSettings, LoadSettings, RunSettings
 from rxweave.errors import ConfigError
 from rxweave.settings import known_fields, settings_from
 
@@ -61,3 +61,42 @@ def test_the_script_call_and_the_settings_have_the_same_defaults() -> None:
 def test_sizes_that_heads_cannot_share_are_refused_with_a_size_that_fits(sizes: dict[str, int], fits: int) -> None:
     with pytest.raises(ConfigError, match=f"8 heads cannot share equally.*for example {fits}"):
         EmbedSettings(**sizes)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_what_it_names_and_nothing_else(preset: str) -> None:
+    settings, default = RunSettings(preset=preset), RunSettings()
+    assert settings.preset == preset
+    for stage in ("load", "split", "embed", "rank"):
+        changes = PRESETS[preset].get(stage, {})
+        assert getattr(settings, stage) == getattr(default, stage).but(**changes)
+
+
+def test_the_presets_are_those_that_users_know() -> None:
+    quick, full, high, low = (
+        RunSettings(preset=name) for name in ("quick", "full", "high_quality", "memory_constrained")
+    )
+    assert (quick.embed.num_epochs, quick.load.limit_nodes) == (20, 5000)
+    assert (full.embed.num_epochs, full.load.limit_nodes) == (100, None)
+    assert (high.embed.num_epochs, high.embed.learning_rate) == (200, 0.0005)
+    assert (high.embed.edge_sample_size, high.embed.accumulation_steps) == (8000, 2)
+    assert (low.embed.edge_sample_size, low.embed.accumulation_steps) == (3000, 8)
+
+
+def test_values_given_beside_a_preset_win() -> None:
+    for settings in (
+        settings_from({"preset": "quick", "embed.num_epochs": 100, "load.kg": "demo:400"}, ["embed.dropout=0.1"]),
+        settings_from({"embed.num_epochs": 100, "load.kg": "demo:400"}, ["preset=quick", "embed.dropout=0.1"]),
+        RunSettings(preset="quick", embed=EmbedSettings(num_epochs=100, dropout=0.1), load=LoadSettings(kg="demo:400")),
+    ):
+        assert (settings.embed.num_epochs, settings.embed.dropout) == (100, 0.1)
+        assert (settings.load.limit_nodes, settings.load.kg) == (5000, "demo:400")
+        assert RunSettings(**settings.model_dump(mode="json")) == settings
+        assert settings.but(seed=3).embed == settings.embed
+
+
+def test_an_unknown_preset_is_named_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="preset is 'fast'; it must be 'quick', 'full', 'high_quality' or"):
+        settings_from({"preset": "fast"})
+    with pytest.raises(ConfigError, match="embed is 5"):
+        RunSettings(preset="quick", embed=5)

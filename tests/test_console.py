@@ -15,8 +15,9 @@ from rich.console import Console
 
 from rxweave import console
 from rxweave.config import RunSettings
+from rxweave.embed.history import Epoch
 from rxweave.embed.store import Embeddings
-from rxweave.embed.train import Epoch
+from rxweave.graph.build import Graph
 from rxweave.kg.tables import (
     EDGE_COLUMNS,
     NODE_COLUMNS,
@@ -184,16 +185,6 @@ def test_a_verdict_names_node_types_letter_by_letter(capsys: pytest.CaptureFixtu
     assert "Embeddings: collapsed" in out
 
 
-def test_the_summary_of_a_verdict_is_json_even_where_numbers_are_missing() -> None:
-    report, verdict = made_up_verdict()
-    missing = replace(report, overall=replace(report.overall, across_type_cosine=float("nan")))
-    summary = json.loads(json.dumps(console.verdict_summary(missing, verdict), allow_nan=False))
-    assert summary["overall"]["across_type_cosine"] is None
-    assert summary["judged"] == verdict.types
-    assert [each["node_type"] for each in summary["types"]] == sorted(NASTY)
-    assert summary["notes"] == list(verdict.notes)
-
-
 @pytest.mark.parametrize("name", NASTY)
 def test_a_load_report_names_files_and_reasons_letter_by_letter(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -235,7 +226,8 @@ def test_progress_is_told_letter_by_letter(name: str, capsys: pytest.CaptureFixt
     assert captured.out == ""
     assert f"stage {name}\n" in captured.err
     assert f"  note on {name}\n" in captured.err
-    assert f"  epoch 1/1: link 2.000 contr 0.500 total 2.250 · lowest effective rank 3 ({name})\n" in captured.err
+    costs = "0.1 s/epoch · 0 s left"
+    assert f"  epoch 1/1: link 2.000 contr 0.500 total 2.250 · effective rank {name} 3 · {costs}\n" in captured.err
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -253,7 +245,71 @@ def test_bars_show_what_is_done_letter_by_letter(name: str, monkeypatch: pytest.
     assert " 25/100 " in drawn()
     watch.epoch(Epoch(2, 2.0, 1.0, 0.5, 2.25, 0.1, {name: 3.0}))
     assert " 2/4 " in drawn()
-    assert f"lowest effective rank 3 ({name})" in drawn()
+    assert f"effective rank {name} 3" in drawn()
+
+
+def epoch(number: int, **values: object) -> Epoch:
+    return Epoch(number, 2.0, 1.0, 0.5, 2.25, 30.0, **values)
+
+
+def test_plain_lines_tell_ranks_of_both_roles_pace_time_left_and_memory(
+    small_graph: Graph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every tenth epoch and the last; ranks are those last measured; a resumed training starts in the middle."""
+    ranks = {"drug": 211.4, "disease": 79.0, "pathway": 3.0}
+    with console.RichWatch(25) as watch:
+        watch.training(small_graph)
+        watch.epoch(epoch(18, effective_rank=ranks, peak_memory=3_440_000_000))
+        watch.epoch(epoch(19, peak_memory=3_440_000_000))
+        watch.epoch(epoch(25, peak_memory=3_440_000_000))
+    lines = capsys.readouterr().err.rstrip().splitlines()
+    told = "link 2.000 contr 0.500 total 2.250 · effective rank drug 211, disease 79 · 30.0 s/epoch"
+    assert lines == [
+        f"  epoch 18/25: {told} · 4 min left · peak 3.4 GB",
+        f"  epoch 25/25: {told} · 0 s left · peak 3.4 GB",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_live_line_shows_everything_in_any_terminal(small_graph: Graph, width: int) -> None:
+    watch = console.RichWatch(100, quiet=True)
+    watch.console = Console(file=io.StringIO(), width=width, force_terminal=True)
+    watch.training(small_graph)
+    watch.epoch(epoch(12, effective_rank={"drug": 211.0, "disease": 79.0}, peak_memory=3_440_000_000))
+    screen = Console(file=io.StringIO(), width=width)
+    screen.print(watch.bars)
+    drawn = screen.file.getvalue()  # type: ignore[attr-defined]
+    for text in ("12/100", "total 2.250", "drug 211, disease 79", "30.0 s/epoch", "44 min left", "peak 3.4 GB"):
+        assert text in drawn
+    assert "…" not in drawn
+    assert len(drawn.splitlines()) == (1 if width == 200 else 3)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_warnings_stand_out_letter_by_letter(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with console.RichWatch(1) as watch:
+        watch.warning(f"{name} collapses")
+    assert capsys.readouterr().err.rstrip() == f"  Warning: {name} collapses"
+
+
+def test_a_watch_that_nobody_wrote_logs_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """A script that does not watch still hears of what may spoil its result."""
+    Watch().warning("memory grows")
+    Watch().note("nothing much")
+    assert [(record.name, record.message) for record in caplog.records] == [("rxweave", "memory grows")]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.4, "0 s"), (89.0, "89 s"), (91.0, "2 min"), (5401.0, "1.5 h")])
+def test_durations_are_short(seconds: float, told: str) -> None:
+    assert console._duration(seconds) == told
+
+
+def test_settings_under_a_preset_show_its_values(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_settings(RunSettings(preset="quick"))
+    rows = [words(line) for line in capsys.readouterr().out.splitlines()]
+    assert any(row.startswith("embed.num_epochs 20 ") for row in rows)
+    assert any(row.startswith("load.limit_nodes 5000 ") for row in rows)
+    assert any(row.startswith("embed.embedding_dim 512 ") for row in rows)
 
 
 def test_a_quiet_watch_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

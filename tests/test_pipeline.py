@@ -52,7 +52,7 @@ def test_training_on_the_whole_graph_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_held_out_pairs_are_in_no_graph_that_a_stage_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
-    for name in ("train", "fit_ranker", "baseline_scores", "decoder_scores", "structural_duplicate_rate"):
+    for name in ("train", "fit_ranker", "baseline_scores", "decoder_scores", "measure_on_graph"):
         original = getattr(pipeline, name)
 
         def watched(*arguments: object, name: str = name, original=original, **named: object):
@@ -77,20 +77,20 @@ def test_held_out_pairs_are_in_no_graph_that_a_stage_is_given(tmp_path: Path, mo
 def test_the_encoder_never_gets_the_facts_that_a_step_scores(
     small_graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edges = []
+    edges, measured = [], []
     original = HGT.forward
 
     def watched(self: HGT, features: torch.Tensor, index: MessageIndex) -> torch.Tensor:
-        edges.append(index.num_edges)
+        (edges if torch.is_grad_enabled() else measured).append(index.num_edges)
         return original(self, features, index)
 
     monkeypatch.setattr(HGT, "forward", watched)
     settings = SMALL.embed.but(num_epochs=3, masked_share=0.4)
     train(small_graph, settings, seed=0)
     every_edge = build_index(small_graph).num_edges
-    assert len(edges) == 4
-    assert edges[-1] == every_edge  # the final embeddings use every fact
-    for visible in edges[:-1]:
+    assert len(edges) == 3
+    assert set(measured) == {every_edge}  # the final embeddings use every fact
+    for visible in edges:
         assert visible == pytest.approx(0.6 * every_edge, rel=0.02)
 
 
@@ -119,6 +119,12 @@ def test_the_verdict_rests_on_validation_pairs(small_graph: Graph, good_at: str)
     verdict = pipeline.verdict_of(collapse, training, scores, split, seed=0)
     ranked = {finding.level for finding in verdict.findings if "MRR" in finding.measure}
     assert ranked == ({"good"} if good_at == "valid" else {"warning"})
+
+
+def test_a_limit_above_the_size_of_a_graph_leaves_it_whole() -> None:
+    kg, graph = pipeline.load(settings_from({"preset": "quick", "load.kg": "demo:400"}))
+    assert (graph.num_nodes, len(kg.nodes)) == (400, 400)
+    assert kg.truth is not None
 
 
 @pytest.mark.slow

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rxweave.config import RunSettings
+from rxweave.embed.checkpoint import check_present
+from rxweave.embed.device import choose_device
+from rxweave.embed.history import write_history
 from rxweave.embed.store import write_embeddings
-from rxweave.embed.train import choose_device, train
+from rxweave.embed.train import train
 from rxweave.errors import ConfigError
 from rxweave.pipeline import describe, load
 from rxweave.settings import settings_from
 from rxweave.validate.collapse import measure_collapse
-from rxweave.validate.structure import structural_duplicate_rate
+from rxweave.validate.control import untrained_vectors
+from rxweave.validate.on_graph import measure_on_graph
 from rxweave.validate.verdict import judge
 from rxweave.watch import Watch
 
@@ -37,6 +41,7 @@ def generate_hgt_embeddings(
     *,
     seed: int = 0,
     watch: Watch | None = None,
+    resume: bool | None = None,
 ) -> dict[str, object]:
     """Embed every node of a graph file and write `output_csv`, with a Parquet file of the same name beside it.
 
@@ -44,9 +49,12 @@ def generate_hgt_embeddings(
     `limit_nodes` samples every node type in proportion and keeps the facts between the sampled nodes. ALL facts
     of the graph are learnt from: to evaluate a ranking, use `rxweave.run`, which holds treatments out first.
 
-    Gives `embedding_dim, num_epochs, device, total_nodes, total_facts, output_file, parquet_file`, `verdict` (good,
-    warning or collapsed) with its `problems`, `link_loss` and `seconds`. Raises RxweaveError for files and settings
-    that cannot work; nothing is written then.
+    While it trains, its state is saved beside `output_csv` now and then; a call with the same arguments goes on from
+    there after an interruption (`resume` True insists on that, False starts anew), with the same result.
+
+    Gives `embedding_dim, num_epochs, device, total_nodes, total_facts, output_file, parquet_file, training_file`,
+    `verdict` (good, warning or collapsed) with its `problems`, `warnings` of the training, `link_loss` and `seconds`.
+    Raises RxweaveError for files and settings that cannot work; nothing is written then.
     """
     settings = settings_from(
         {
@@ -67,18 +75,34 @@ def generate_hgt_embeddings(
             "seed": seed,
         }
     )
-    return embed_graph(settings, Path(output_csv), watch=watch)
+    return embed_graph(settings, Path(output_csv), watch=watch, resume=resume)
 
 
-def embed_graph(settings: RunSettings, output_csv: Path, *, watch: Watch | None = None) -> dict[str, object]:
+def embed_graph(
+    settings: RunSettings, output_csv: Path, *, watch: Watch | None = None, resume: bool | None = None
+) -> dict[str, object]:
     """Embed a whole graph as `settings` say; see `generate_hgt_embeddings` for what it writes and gives."""
     watch = watch or Watch()
     parquet = _checked_output(settings, output_csv)
+    training_file = output_csv.with_suffix(".training.parquet")
+    checkpoint = output_csv.with_suffix(".checkpoint.safetensors")
     choose_device(settings.embed.device)
+    if resume:
+        check_present(checkpoint)
     watch.stage("load")
     _, graph = load(settings)
     watch.stage("embed")
-    trained = train(graph, settings.embed, seed=settings.seed, on_epoch=watch.epoch)
+    watch.training(graph)
+    trained = train(
+        graph,
+        settings.embed,
+        seed=settings.seed,
+        on_epoch=watch.epoch,
+        on_note=watch.note,
+        on_warning=watch.warning,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
     embeddings = describe(trained, settings, None)
     watch.stage("validate")
     present = set(graph.node_types)
@@ -86,9 +110,13 @@ def embed_graph(settings: RunSettings, output_csv: Path, *, watch: Watch | None 
         measure_collapse(embeddings, seed=settings.seed, active=graph.degrees > 0),
         drug_type=graph.roles.drug if graph.roles.drug in present else None,
         disease_type=graph.roles.disease if graph.roles.disease in present else None,
-        structural_duplicate_rate=structural_duplicate_rate(graph),
+        graph=measure_on_graph(
+            embeddings, graph, untrained=untrained_vectors(trained, seed=settings.seed), seed=settings.seed
+        ),
     )
     write_embeddings(embeddings, parquet, output_csv)
+    write_history(trained.history, training_file)
+    checkpoint.unlink(missing_ok=True)
     return {
         "embedding_dim": embeddings.dim,
         "num_epochs": len(trained.history),
@@ -97,8 +125,10 @@ def embed_graph(settings: RunSettings, output_csv: Path, *, watch: Watch | None 
         "total_facts": graph.num_facts,
         "output_file": str(output_csv),
         "parquet_file": str(parquet),
+        "training_file": str(training_file),
         "verdict": verdict.level,
         "problems": [str(finding) for finding in verdict.problems],
+        "warnings": [text for epoch in trained.history for text in epoch.warnings.values()],
         "link_loss": trained.history[-1].link,
         "seconds": round(sum(epoch.seconds for epoch in trained.history), 2),
     }

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from rxweave.benchmark.commands import app as benchmark
+
 app = typer.Typer(
     name="rxweave",
     help="Drug-repurposing evidence from biomedical knowledge graphs that can be trusted.",
@@ -16,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(benchmark, name="benchmark")
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
@@ -26,7 +29,7 @@ Override = Annotated[
     list[str] | None,
     typer.Option("--set", "-o", help="Any setting, as stage.name=value; `rxweave settings` lists them."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of every random choice [default: 0].")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice (default: 0).")]
 Types = Annotated[
     list[str] | None,
     typer.Option("--include-node-types", help="Keep only this node type; give it again for more."),
@@ -36,11 +39,55 @@ Treats = Annotated[
     list[str] | None,
     typer.Option("--treats", help="Relation that means treatment, if the format does not say."),
 ]
-OnError = Annotated[str | None, typer.Option(help="A malformed row: stop [default] or skip, counted and listed.")]
-Dim = Annotated[int | None, typer.Option(help="Length of each embedding [default: 512].")]
-Epochs = Annotated[int | None, typer.Option("--num-epochs", "--epochs", help="Training epochs [default: 100].")]
-Rate = Annotated[float | None, typer.Option(help="Peak learning rate [default: see `rxweave settings`].")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda [default: the best one present].")]
+OnError = Annotated[str | None, typer.Option(help="A malformed row: stop (default) or skip, counted and listed.")]
+TRAINING = "Training"
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="quick, full, high_quality or memory_constrained: values for many settings; those given beside it win.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Dim = Annotated[int | None, typer.Option(help="Length of each embedding (default: 512).", rich_help_panel=TRAINING)]
+Hidden = Annotated[int | None, typer.Option(help="Width of the layers (default: 256).", rich_help_panel=TRAINING)]
+Layers = Annotated[int | None, typer.Option(help="Rounds of messages (default: 2).", rich_help_panel=TRAINING)]
+Heads = Annotated[int | None, typer.Option(help="Attention heads (default: 8).", rich_help_panel=TRAINING)]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--num-epochs", "--epochs", help="Training epochs (default: 100).", rich_help_panel=TRAINING),
+]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate (default: 0.001).", rich_help_panel=TRAINING)]
+Facts = Annotated[
+    int | None,
+    typer.Option(help="Facts scored per relation in a micro-batch (default: 5000).", rich_help_panel=TRAINING),
+]
+Parts = Annotated[
+    int | None, typer.Option(help="Micro-batches in an optimiser step (default: 4).", rich_help_panel=TRAINING)
+]
+Contrast = Annotated[
+    float | None,
+    typer.Option(help="Weight of pulling gene-sharing nodes together (default: 0.5).", rich_help_panel=TRAINING),
+]
+Similar = Annotated[
+    float | None,
+    typer.Option(help="Overlap of genes above which two nodes are similar (default: 0.1).", rich_help_panel=TRAINING),
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu or cuda (default: the best one present).", rich_help_panel=TRAINING)
+]
+Collapse = Annotated[
+    str | None,
+    typer.Option(help="When effective ranks say collapse: warn (default) or stop.", rich_help_panel=TRAINING),
+]
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Insist on going on from the checkpoint of a stopped run, or start anew (default: go on if it is of this "
+        "very training).",
+        rich_help_panel=TRAINING,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run of another graph in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -54,10 +101,20 @@ def run(
     limit_nodes: Limit = None,
     treats: Treats = None,
     on_error: OnError = None,
+    preset: Preset = None,
     embedding_dim: Dim = None,
+    hidden_dim: Hidden = None,
+    num_layers: Layers = None,
+    num_heads: Heads = None,
     num_epochs: Epochs = None,
     learning_rate: Rate = None,
+    edge_sample_size: Facts = None,
+    accumulation_steps: Parts = None,
+    contrastive_weight: Contrast = None,
+    similarity_threshold: Similar = None,
     device: Device = None,
+    on_collapse: Collapse = None,
+    resume: Resume = None,
     override: Override = None,
     force: Force = False,
     as_json: Json = False,
@@ -74,16 +131,25 @@ def run(
             "load.limit_nodes": limit_nodes,
             "load.treats": treats,
             "load.on_error": on_error,
+            "preset": preset,
             "embed.embedding_dim": embedding_dim,
+            "embed.hidden_dim": hidden_dim,
+            "embed.num_layers": num_layers,
+            "embed.num_heads": num_heads,
             "embed.num_epochs": num_epochs,
             "embed.learning_rate": learning_rate,
+            "embed.edge_sample_size": edge_sample_size,
+            "embed.accumulation_steps": accumulation_steps,
+            "embed.contrastive_weight": contrastive_weight,
+            "embed.similarity_threshold": similarity_threshold,
             "embed.device": device,
+            "embed.on_collapse": on_collapse,
             "seed": seed,
         },
         override or [],
     )
     with RichWatch(settings.embed.num_epochs, quiet=as_json) as watch:
-        result = run_pipeline(settings, out, watch=watch, force=force)
+        result = run_pipeline(settings, out, watch=watch, force=force, resume=resume)
     if as_json:
         typer.echo(json.dumps(run_summary(result), indent=2))
     else:
@@ -124,13 +190,23 @@ def build(
 def embed(
     edges: Annotated[Path, typer.Argument(help="A graph file or folder.")],
     output: Annotated[Path, typer.Argument(help="The CSV to write; a Parquet file of the same name lies beside it.")],
+    seed: Seed = None,
+    include_node_types: Types = None,
+    limit_nodes: Limit = None,
+    preset: Preset = None,
     embedding_dim: Dim = None,
+    hidden_dim: Hidden = None,
+    num_layers: Layers = None,
+    num_heads: Heads = None,
     num_epochs: Epochs = None,
     learning_rate: Rate = None,
-    limit_nodes: Limit = None,
-    include_node_types: Types = None,
+    edge_sample_size: Facts = None,
+    accumulation_steps: Parts = None,
+    contrastive_weight: Contrast = None,
+    similarity_threshold: Similar = None,
     device: Device = None,
-    seed: Seed = None,
+    on_collapse: Collapse = None,
+    resume: Resume = None,
     override: Override = None,
 ) -> None:
     """Embed every node of a graph, with all its facts (nothing is held out, so nothing can be evaluated)."""
@@ -143,55 +219,98 @@ def embed(
             "load.kg": str(edges),
             "load.include_node_types": include_node_types,
             "load.limit_nodes": limit_nodes,
+            "preset": preset,
             "embed.embedding_dim": embedding_dim,
+            "embed.hidden_dim": hidden_dim,
+            "embed.num_layers": num_layers,
+            "embed.num_heads": num_heads,
             "embed.num_epochs": num_epochs,
             "embed.learning_rate": learning_rate,
+            "embed.edge_sample_size": edge_sample_size,
+            "embed.accumulation_steps": accumulation_steps,
+            "embed.contrastive_weight": contrastive_weight,
+            "embed.similarity_threshold": similarity_threshold,
             "embed.device": device,
+            "embed.on_collapse": on_collapse,
             "seed": seed,
         },
         override or [],
     )
     with RichWatch(settings.embed.num_epochs) as watch:
-        facts = embed_graph(settings, output, watch=watch)
+        facts = embed_graph(settings, output, watch=watch, resume=resume)
     typer.echo(json.dumps(facts, indent=2))
     raise typer.Exit(1 if facts["verdict"] == "collapsed" else 0)
 
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="Embeddings of any tool: Parquet, or CSV in either form.")],
+    file: Annotated[Path, typer.Argument(help="Embeddings: Parquet, CSV/TSV, npy, npz, word2vec, GloVe, h5ad.")],
     types: Annotated[
         Path | None,
-        typer.Option(help="A table with node_id (or node_key) and node_type, if the file has no types."),
+        typer.Option(help="A table of id (or node_key) and type: for a file without types, or in place of its own."),
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(help="Ids for a file without any, one a line (default: a file beside it named .ids, .tsv, .txt)."),
     ] = None,
     drug_type: Annotated[str | None, typer.Option(help="Node type of drugs: judged by the drug gates.")] = None,
     disease_type: Annotated[str | None, typer.Option(help="Node type of diseases.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sample of nodes.")] = 0,
+    graph: Annotated[
+        str | None,
+        typer.Option(help="The graph that was embedded (file, folder or demo): twins explained, facts asked for."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Classes of drugs: a CSV with class and node_id (or node_key), or a node type of --graph."),
+    ] = None,
+    inspect: Annotated[
+        list[str] | None,
+        typer.Option(help="Show sampled nodes of this type, nearest neighbours and twins; repeatable."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a page, its pictures and a JSON file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of nodes.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a warning too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say whether embeddings have collapsed: exit code 0 for good and warning, 1 for collapsed, 2 for bad input."""
-    from rxweave.console import print_verdict, verdict_summary
-    from rxweave.embed.store import read_embeddings
-    from rxweave.validate.collapse import measure_collapse
-    from rxweave.validate.verdict import exit_code, judge
+    from rxweave.console import print_validation
+    from rxweave.graph.build import build_graph
+    from rxweave.kg.sources import load_kg
+    from rxweave.validate.meaning import find_classes
+    from rxweave.validate.page import write_page
+    from rxweave.validate.read import notes_of, read_embeddings
+    from rxweave.validate.validation import summary_of
+    from rxweave.validate.validation import validate as validate_embeddings
+    from rxweave.validate.verdict import exit_code
 
-    embeddings = read_embeddings(file, types=types)
-    report = measure_collapse(embeddings, seed=seed)
-    verdict = judge(report, drug_type=drug_type, disease_type=disease_type)
+    embeddings = read_embeddings(file, types=types, ids=ids)
+    for note in notes_of(embeddings):
+        typer.echo(f"Note: {note}", err=True)
+    loaded = None if graph is None else build_graph(load_kg(graph))
+    found = validate_embeddings(
+        embeddings,
+        graph=loaded,
+        drug_type=drug_type,
+        disease_type=disease_type,
+        classes=None if classes is None else find_classes(classes, embeddings, loaded, drug_type),
+        inspect=inspect or (),
+        seed=seed,
+    )
+    page = None if out is None else write_page(found, out, title=file.name, graph=loaded, summary=summary_of(found))
     if as_json:
-        typer.echo(json.dumps(verdict_summary(report, verdict), indent=2))
+        typer.echo(json.dumps(summary_of(found), indent=2))
     else:
-        print_verdict(report, verdict)
-    raise typer.Exit(exit_code(verdict, strict=strict))
+        print_validation(found, page)
+    raise typer.Exit(exit_code(found.verdict, strict=strict))
 
 
 @app.command()
-def settings() -> None:
-    """List every setting with its default and what it does."""
+def settings(preset: Preset = None) -> None:
+    """List every setting with its default (or its value under a preset) and what it does."""
+    from rxweave.config import RunSettings
     from rxweave.console import print_settings
 
-    print_settings()
+    print_settings(None if preset is None else RunSettings(preset=preset))
 
 
 def main() -> None:
@@ -207,13 +326,20 @@ def main() -> None:
 def _explain(error: Exception) -> int:
     import click
 
-    from rxweave.errors import RxweaveError
+    from rxweave.errors import CollapseError, RxweaveError
 
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
     if isinstance(error, RxweaveError):
-        return _fail(str(error), 2)
+        return _fail(str(error), 1 if isinstance(error, CollapseError) else 2)
+    if "No space left on device" in str(error):
+        place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        return _fail(
+            f"The disk is full{place}; nothing half-written was kept. Make room and give the same command again: "
+            "training goes on from its checkpoint, if one was written.",
+            2,
+        )
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
         return _fail(
             "The machine's memory is not enough. Lower embed.hidden_dim or embed.edge_sample_size, or take a part of "

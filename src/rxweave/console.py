@@ -6,45 +6,60 @@ Names, ids, paths and sentences made of them reach rich as `Text`, never as plai
 
 from __future__ import annotations
 
+import math
+import operator
 import re
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from rxweave.artifacts import plain
-from rxweave.embed.train import Epoch
-from rxweave.kg.tables import KnowledgeGraph
+from rxweave.config import RunSettings
+from rxweave.embed.history import Epoch
+from rxweave.graph.build import Graph
+from rxweave.kg.tables import KnowledgeGraph, Roles
 from rxweave.pipeline import RunResult
 from rxweave.rank.metrics import Estimate, RankingMetrics
 from rxweave.settings import known_fields
 from rxweave.validate.collapse import CollapseReport
+from rxweave.validate.inspect import Pair
+from rxweave.validate.validation import Validation
 from rxweave.validate.verdict import Verdict
 from rxweave.watch import Watch
 
 NOT_ADVICE = "Predictions are research leads, not medical advice."
 _COLOUR = {"good": "green", "warning": "yellow", "collapsed": "red"}
 _TOP_PAIRS = 10
+_WIDE_ENOUGH = 140
+"""Columns for the live line of training. In a narrower terminal it is folded, since what is cut off tells nothing."""
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 """Control characters but the line break: a name must not steer the terminal."""
 
 
 class RichWatch(Watch):
-    """Draws stages and progress bars on standard error, so that standard output stays clean."""
+    """Draws stages and one live line on standard error, so that standard output stays clean.
+
+    Where standard error is no terminal, plain lines tell about every tenth of the training.
+    """
 
     def __init__(self, num_epochs: int, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self.num_epochs = num_epochs
-        self.ranks = ""
+        self.roles: Roles | None = None
+        self.ranks: dict[str, float] = {}
+        self.seconds: deque[float] = deque(maxlen=10)
         self.bars = Progress(
             TextColumn("  {task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            _TimeLeft(),
             TextColumn("{task.fields[detail]}", markup=False),
             console=self.console,
             transient=True,
@@ -64,11 +79,16 @@ class RichWatch(Watch):
         self.bars.update(self.task, visible=False)
         self.console.print(_text(name, "bold"))
 
+    def training(self, graph: Graph) -> None:
+        self.roles, self.ranks = graph.roles, {}
+        self.seconds.clear()
+
     def epoch(self, epoch: Epoch) -> None:
-        if epoch.effective_rank:
-            lowest = min(epoch.effective_rank, key=epoch.effective_rank.__getitem__)
-            self.ranks = f" · lowest effective rank {epoch.effective_rank[lowest]:.0f} ({_clean(lowest)})"
-        detail = f"link {epoch.link:.3f} contr {epoch.contrastive:.3f} total {epoch.total:.3f}{self.ranks}"
+        self.ranks = epoch.effective_rank or self.ranks
+        self.seconds.append(epoch.seconds)
+        losses = f"link {epoch.link:.3f} contr {epoch.contrastive:.3f} total {epoch.total:.3f}"
+        told = [losses, *self._ranks(), self._costs(epoch)]
+        detail = (" · " if self.console.width >= _WIDE_ENOUGH else "\n").join(told)
         self.bars.update(
             self.task,
             description="epochs",
@@ -77,8 +97,23 @@ class RichWatch(Watch):
             detail=detail,
             visible=True,
         )
-        if not self.console.is_terminal and epoch.number % max(1, self.num_epochs // 10) == 0:
-            self.console.print(_text(f"  epoch {epoch.number}/{self.num_epochs}: {detail}"), soft_wrap=True)
+        every = max(1, self.num_epochs // 10)
+        if not self.console.is_terminal and (epoch.number % every == 0 or epoch.number == self.num_epochs):
+            self.console.print(_text(f"  epoch {epoch.number}/{self.num_epochs}: {' · '.join(told)}"), soft_wrap=True)
+
+    def _ranks(self) -> list[str]:
+        """The effective ranks last measured, of drugs and diseases; of neither, the lowest one."""
+        if not self.ranks:
+            return []
+        roles = () if self.roles is None else (self.roles.drug, self.roles.disease)
+        shown = [name for name in roles if name in self.ranks] or [min(self.ranks, key=self.ranks.__getitem__)]
+        return ["effective rank " + ", ".join(f"{_clean(name)} {self.ranks[name]:.0f}" for name in shown)]
+
+    def _costs(self, epoch: Epoch) -> str:
+        """Seconds per epoch and time left, by the last ten epochs, and the most memory held."""
+        pace = sum(self.seconds) / len(self.seconds)
+        told = [f"{pace:.1f} s/epoch", f"{_duration(pace * (self.num_epochs - epoch.number))} left"]
+        return " · ".join(told + ([f"peak {epoch.peak_memory / 1e9:.1f} GB"] if epoch.peak_memory else []))
 
     def progress(self, what: str, share: float) -> None:
         self.bars.update(
@@ -87,6 +122,23 @@ class RichWatch(Watch):
 
     def note(self, text: str) -> None:
         self.console.print(_text(f"  {text}"), soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        self.console.print(Text.assemble("  ", ("Warning: ", "yellow"), _text(text)), soft_wrap=True)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """Of anything but training, which tells it itself: it has a better idea of its pace after a resume."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.fields["detail"] else super().render(task)
+
+
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def print_run(result: RunResult) -> None:
@@ -125,6 +177,45 @@ def run_summary(result: RunResult) -> dict[str, object]:
     return {name: plain(value) for name, value in summary.items()}
 
 
+def print_validation(validation: Validation, page: Path | None) -> None:
+    """Print the measures and the verdict, what the graph and the meaning checks say, single nodes, and the page."""
+    print_verdict(validation.collapse, validation.verdict)
+    console = Console()
+    if validation.graph is not None:
+        found = validation.graph
+        console.print(
+            _text(
+                f"Facts of {found.graph} told from pairs of the same degrees: AUROC {found.link_auroc:.3f} "
+                f"(degrees alone {found.degree_prior_auroc:.3f})."
+            )
+        )
+    for check in validation.meaning:
+        low, high = check.shuffled_interval
+        console.print(
+            _text(f"{check.what}: {check.value:.3f} (shuffled {low:.3f} to {high:.3f}; p = {check.p_value:.3f}).")
+        )
+    for each in validation.inspections:
+        for near in each.nearest:
+            console.print(_pairs_table(f"{each.node_type}: nearest to {near[0].first.name}", near, both=False))
+        if each.twins:
+            console.print(_pairs_table(f"{each.node_type}: most alike", each.twins, both=True))
+    if page is not None:
+        console.print(_text(f"Page: {page}"), soft_wrap=True)
+
+
+def _pairs_table(title: str, pairs: Sequence[Pair], *, both: bool) -> Table:
+    table = _table(title)
+    for column in ("node", "node") if both else ("node",):
+        table.add_column(column, overflow="fold")
+    table.add_column("cosine", justify="right", no_wrap=True)
+    table.add_column("shared neighbours", justify="right", no_wrap=True)
+    for pair in pairs:
+        names = (pair.first.name, pair.second.name) if both else (pair.second.name,)
+        shared = "–" if pair.shared is None or math.isnan(pair.shared) else f"{pair.shared:.0%}"
+        table.add_row(*(_text(name) for name in names), f"{pair.cosine:.4f}", shared)
+    return table
+
+
 def print_verdict(report: CollapseReport, verdict: Verdict) -> None:
     """Print the measures of each node type, the verdict, and what to change."""
     console = Console()
@@ -155,20 +246,6 @@ def print_verdict(report: CollapseReport, verdict: Verdict) -> None:
     _print_level(console, verdict)
 
 
-def verdict_summary(report: CollapseReport, verdict: Verdict) -> dict[str, object]:
-    """Give measures and verdict as plain values, for `--json`."""
-    summary = {
-        "verdict": verdict.level,
-        "types": report.types,
-        "overall": report.overall,
-        "judged": verdict.types,
-        "findings": [str(finding) for finding in verdict.problems],
-        "usefulness_tested": verdict.usefulness_tested,
-        "notes": verdict.notes,
-    }
-    return {name: plain(value) for name, value in summary.items()}
-
-
 def print_load_report(kg: KnowledgeGraph, folder: Path) -> None:
     """Print what happened to every row of the input."""
     console, report = Console(), kg.report
@@ -196,16 +273,17 @@ def print_load_report(kg: KnowledgeGraph, folder: Path) -> None:
     console.print(_text(f"Tables: {folder}"), soft_wrap=True)
 
 
-def print_settings() -> None:
-    """Print every setting, its default and what it does."""
+def print_settings(settings: RunSettings | None = None) -> None:
+    """Print every setting, its default (or its value in `settings`, bold where another) and what it does."""
     console = Console()
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("setting", no_wrap=True)
-    table.add_column("default", max_width=16, overflow="fold")
+    table.add_column("default" if settings is None else "value", max_width=18, overflow="fold")
     table.add_column("what it does")
     for name, field in known_fields().items():
-        default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
-        table.add_row(name, Text("–" if default is None else str(default)), Text(field.description or ""))
+        value = field.default if settings is None else operator.attrgetter(name)(settings)
+        shown = ", ".join(value) if isinstance(value, tuple) else "–" if value is None else str(value)
+        table.add_row(name, Text(shown, "" if value == field.default else "bold"), Text(field.description or ""))
     console.print(table)
 
 

@@ -10,9 +10,12 @@ import polars as pl
 from jaxtyping import Float32
 
 from rxweave.config import RunSettings
+from rxweave.embed.checkpoint import check_present
+from rxweave.embed.device import choose_device
+from rxweave.embed.history import write_history
 from rxweave.embed.model_file import save_model
 from rxweave.embed.store import Embeddings, write_embeddings
-from rxweave.embed.train import Trained, choose_device, train
+from rxweave.embed.train import Trained, train
 from rxweave.graph.build import Graph, build_graph
 from rxweave.graph.leaks import check_no_leaks, split_fingerprint
 from rxweave.graph.sample import limit_nodes
@@ -27,7 +30,8 @@ from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
 from rxweave.rank.ranker import fit_ranker
 from rxweave.report.page import ReportData, write_report
 from rxweave.validate.collapse import CollapseReport, measure_collapse
-from rxweave.validate.structure import structural_duplicate_rate
+from rxweave.validate.control import untrained_vectors
+from rxweave.validate.on_graph import GraphReport, measure_on_graph
 from rxweave.validate.verdict import RankingEvidence, SideEvidence, Verdict, judge
 from rxweave.watch import Watch
 from rxweave.workspace import Workspace
@@ -49,26 +53,36 @@ class RunResult:
     workspace: Workspace
 
 
-def run(settings: RunSettings, out: Path, *, watch: Watch | None = None, force: bool = False) -> RunResult:
+def run(
+    settings: RunSettings,
+    out: Path,
+    *,
+    watch: Watch | None = None,
+    force: bool = False,
+    resume: bool | None = None,
+) -> RunResult:
     """Load, split, embed, validate, rank and report; all of it appears under `out` when all of it is done.
 
     Embeddings whose geometry has collapsed are reported but never ranked. The same settings and files give the
     same result on one machine's CPU. A finished run of the same graph under `out` is replaced at the end; that of
-    another graph, or files of someone else, only with `force`. Raises RxweaveError for input or settings that cannot
-    work; what an earlier run left then stays as it was.
+    another graph, or files of someone else, only with `force`. Training that was stopped or killed goes on from its
+    checkpoint under `out`, if it is of this very training; `resume` True insists on that, False starts anew. Raises
+    RxweaveError for input or settings that cannot work; what an earlier run left then stays as it was.
     """
     work = Workspace(out, settings, watch or Watch())
     try:
-        result = _run(work, force=force)
+        result = _run(work, force=force, resume=resume)
         work.publish()
         return result
     finally:
         work.discard()
 
 
-def _run(work: Workspace, *, force: bool) -> RunResult:
+def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
     settings, watch, seed = work.settings, work.watch, work.settings.seed
     choose_device(settings.embed.device)  # before anything that takes time
+    if resume:
+        check_present(work.checkpoint)
     with work.stage("load"):
         kg, graph = load(settings)
         work.kg_name, work.inputs = kg.name, kg.report.files
@@ -85,15 +99,29 @@ def _run(work: Workspace, *, force: bool) -> RunResult:
         write_split(split, graph, work.graph / "split.parquet")
 
     with work.stage("embed", work.embeddings):
-        trained = train(training, settings.embed, seed=seed, on_epoch=watch.epoch)
+        watch.training(training)
+        trained = train(
+            training,
+            settings.embed,
+            seed=seed,
+            on_epoch=watch.epoch,
+            on_note=watch.note,
+            on_warning=watch.warning,
+            checkpoint=work.checkpoint,
+            resume=resume,
+        )
         embeddings = describe(trained, settings, split)
         write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
         save_model(trained, training, settings.embed, seed, work.embeddings)
+        write_history(trained.history, work.embeddings / "training.parquet")
+        work.results["warnings"] = [text for epoch in trained.history for text in epoch.warnings.values()]
 
     with work.stage("validate"):
         scores = {"HGT decoder": decoder_scores(trained, training)} | baseline_scores(training, split.train)
         collapse = measure_collapse(embeddings, seed=seed, active=training.degrees > 0)
-        verdict = verdict_of(collapse, training, scores, split, seed=seed)
+        untrained = untrained_vectors(trained, seed=seed)
+        on_graph = measure_on_graph(embeddings, training, untrained=untrained, seed=seed)
+        verdict = verdict_of(collapse, training, scores, split, seed=seed, on_graph=on_graph)
         metrics = {
             name: evaluate_ranking(matrix, split.test, split.known, seed=seed) for name, matrix in scores.items()
         }
@@ -156,7 +184,7 @@ def load(settings: RunSettings) -> tuple[KnowledgeGraph, Graph]:
     """Load a graph as the settings say; a sampled graph keeps the sampled nodes and the facts between them only."""
     kg = load_kg(**settings.load.reader_options(), seed=settings.seed)
     graph = build_graph(kg)
-    if settings.load.limit_nodes is None:
+    if settings.load.limit_nodes is None or settings.load.limit_nodes >= graph.num_nodes:
         return kg, graph
     graph = limit_nodes(graph, settings.load.limit_nodes, seed=settings.seed)
     return keep_nodes(kg, graph.nodes["node_key"]), graph
@@ -173,6 +201,7 @@ def describe(trained: Trained, settings: RunSettings, split: Split | None) -> Em
         "model": "hgt",
         "graph": trained.graph.name,
         "device": trained.device,
+        "attention": trained.attention.name,
         "seed": str(settings.seed),
         "settings": settings.embed.model_dump_json(),
         "split": "none" if split is None else split_fingerprint(split, trained.graph),
@@ -187,8 +216,9 @@ def verdict_of(
     split: Split,
     *,
     seed: int,
+    on_graph: GraphReport | None = None,
 ) -> Verdict:
-    """Judge the embeddings by their geometry, and by what their own decoder ranks beside the degree prior.
+    """Judge the embeddings by their geometry, by the graph, and by what their decoder ranks beside the degree prior.
 
     The ranking is that of the validation pairs: the test pairs decide nothing.
     """
@@ -201,8 +231,8 @@ def verdict_of(
     )
     return judge(
         collapse,
+        graph=on_graph,
         ranking=evidence,
         drug_type=training.roles.drug,
         disease_type=training.roles.disease,
-        structural_duplicate_rate=structural_duplicate_rate(training),
     )

@@ -192,11 +192,11 @@ def test_on_a_gpu_ratios_are_of_time_and_device_memory(monkeypatch: pytest.Monke
 
 def test_without_names_every_registered_implementation_and_both_pygs_are_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "IMPLEMENTATIONS", {"csr": None, "fused_moon": None})
-    monkeypatch.setattr(measuring, "KNOWN", ("csr", "fused_moon", "pyg-patched", "pyg"))
+    monkeypatch.setattr(measuring, "KNOWN", ("csr", "fused_moon", "pyg-patched", "pyg-kept", "pyg"))
     monkeypatch.setattr(speed, "measure", lambda task, limits: cost(task.implementation, task.workload, 1.0, 1.0))
     report = compare(TINY, [], LIMITS, tell=silent, keep=silent)
     names = [row.implementation for row in report.rows]
-    assert names == ["csr", "csr", "fused_moon", "fused_moon", "pyg-patched", "pyg"]
+    assert names == ["csr", "csr", "fused_moon", "fused_moon", "pyg-patched", "pyg-kept", "pyg"]
 
 
 def test_the_machine_and_limits_are_named() -> None:

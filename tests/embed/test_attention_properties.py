@@ -29,7 +29,7 @@ from rxweave.embed.attention import IMPLEMENTATIONS, build_index
 from rxweave.embed.attention.fused_cuda import why_unavailable
 from rxweave.graph.build import Graph
 
-HEADS = 2
+HEADS = 3
 DIMS = [8, 16, 24]
 
 
@@ -84,7 +84,7 @@ def test_random_graphs_match_the_reference(
     attend: Callable[..., Tensor], device: str, seed: int, dim: int, hidden: float
 ) -> None:
     index = random_index(seed, share_hidden=hidden, facts=25)
-    assert max(errors_of(attend, index, heads=3, dim=dim, dtype=torch.float64, device=device, seed=seed)) < 1e-9
+    assert max(errors_of(attend, index, heads=HEADS, dim=dim, dtype=torch.float64, device=device, seed=seed)) < 1e-9
 
 
 @pytest.mark.parametrize("dim", DIMS)

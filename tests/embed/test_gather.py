@@ -119,6 +119,7 @@ def recorded(*, drugs: int, facts: int, chunk_edges: int, dtype: torch.dtype = t
     rng = np.random.default_rng(0)
     pairs = np.stack(np.divmod(rng.choice(drugs * drugs, facts, replace=False), drugs), axis=1)
     index = build_index(graph_of({"drug": drugs, "gene": drugs}, {BINDS: pairs.tolist()}))
+    assert len(index.edge_row) == index.num_edges  # the index writes them out when first asked, for all that use them
     leaves = [x.to(dtype).requires_grad_() for x in random_inputs(index, 1, 16)]
     with Recorder() as recorder:
         attend_in_chunks(index, *leaves, chunk_edges=chunk_edges).sum().backward()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pair_graphs import BINDS, EASED_BY, HARMS, TREATS, graph_of, vectors_of
 
+from rxweave.embed.attention.choose import Choice
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.train import Trained
@@ -43,7 +44,8 @@ def trained_on(graph: Graph, *, log_scale: float = 0.0) -> Trained:
     shape = HGTShape(tuple(graph.type_offsets.tolist()), 1, 4, 4, DIM, 1, 1)
     encoder = HGT(shape, generator=generator)
     vectors = vectors_of(graph, dim=DIM)
-    return Trained(vectors, graph, torch.zeros(graph.num_nodes, 4), encoder, decoder, (), "cpu")
+    features = torch.zeros(graph.num_nodes, 4)
+    return Trained(vectors, graph, features, encoder, decoder, (), "cpu", Choice("csr", "asked for"))
 
 
 def logits(trained: Trained, relation: int) -> np.ndarray:

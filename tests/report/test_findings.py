@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from report_data import Element, made_up_run, number, read_html
 
-from rxweave.report.findings import found_in, measure_name, problems_of, threshold_name
 from rxweave.report.page import ReportData, render_page
 from rxweave.validate.gates import ADVICE, GATES, Gate
 from rxweave.validate.verdict import Finding, Verdict
+from rxweave.validate.words import found_in, measure_name, problems_of, threshold_name
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -183,3 +183,40 @@ def test_intervals_hold_the_spread_of_fresh_samples(num: int, dim: int) -> None:
 def test_participation_rank_counts_equal_variances() -> None:
     assert participation_rank(np.array([2.0, 2.0, 2.0, 0.0])) == pytest.approx(3)
     assert participation_rank(np.zeros(3)) == 0
+
+
+def isoscore_step_by_step(vectors: np.ndarray) -> float:
+    """Rudman et al. 2022, algorithm 1, as printed."""
+    n = vectors.shape[1]
+    turned = PCA(n_components=n).fit_transform(vectors.astype(np.float64))
+    variance = np.diag(np.cov(turned.T))
+    scaled = np.sqrt(n) * variance / np.linalg.norm(variance)
+    defect = np.linalg.norm(scaled - 1) / np.sqrt(2 * (n - np.sqrt(n)))
+    phi = (n - defect**2 * (n - np.sqrt(n))) ** 2 / n**2
+    return (n * phi - 1) / (n - 1)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 2.0])
+def test_isoscore_is_that_of_the_published_steps(power: float) -> None:
+    vectors = decaying(300, 12, power=power)
+    assert measure_spread(vectors).isoscore == pytest.approx(isoscore_step_by_step(vectors), abs=1e-9)
+
+
+def test_isoscore_of_hand_cases() -> None:
+    assert measure_spread(np.float32([[1, 0], [-1, 0], [0, 1], [0, -1]])).isoscore == pytest.approx(1)
+    assert measure_spread(np.float32([[1, 0], [-1, 0], [2, 0]])).isoscore == pytest.approx(0)
+    # Variances 3, 1, 0: (3 + 1)² / (9 + 1) = 1.6 directions, (1.6 − 1) / 2.
+    root = np.sqrt(3)
+    three = np.float32([[root, 0, 0], [-root, 0, 0], [0, 1, 0], [0, -1, 0]])
+    assert measure_spread(three).isoscore == pytest.approx(0.3)
+    assert np.isnan(measure_spread(np.ones((4, 1), np.float32)).isoscore)
+
+
+def test_the_common_mean_holds_its_share() -> None:
+    vectors = np.random.default_rng(0).normal(size=(4000, 10))
+    assert measure_spread(vectors.astype(np.float32)).common_mean_share == pytest.approx(0, abs=0.01)
+    # An offset of 3 against a mean squared length of 10: 9 / 19.
+    vectors[:, 0] += 3
+    assert measure_spread(vectors.astype(np.float32)).common_mean_share == pytest.approx(9 / 19, abs=0.01)
+    assert measure_spread(np.ones((5, 2), np.float32)).common_mean_share == pytest.approx(1)
+    assert np.isnan(measure_spread(np.zeros((5, 2), np.float32)).common_mean_share)

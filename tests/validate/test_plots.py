@@ -55,13 +55,13 @@ def texts(svg: bytes) -> list[str]:
 def figure_of(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Catches each figure as it is drawn."""
     drawn: list[Figure] = []
-    original = plots._render
+    original = plots.render
 
     def keep(figure: Figure, image: plots.ImageFormat) -> bytes:
         drawn.append(figure)
         return original(figure, image)
 
-    monkeypatch.setattr(plots, "_render", keep)
+    monkeypatch.setattr(plots, "render", keep)
     return drawn
 
 

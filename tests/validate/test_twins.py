@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from rxweave.validate import twins
-from rxweave.validate.twins import TWIN_DISTANCE, has_near_twin, has_twin
+from rxweave.validate.twins import TWIN_DISTANCE, has_near_twin, has_twin, shares_vector_with_another_kind
 
 
 def nearest(vectors: np.ndarray) -> np.ndarray:
@@ -65,3 +65,25 @@ def test_near_twins_are_found_among_all_vectors_not_only_the_asked_ones() -> Non
     assert has_near_twin(vectors, np.array([0, 3])).tolist() == [True, False]
     assert has_near_twin(vectors * np.float32([[1], [5], [3], [2]]), np.array([2])).tolist() == [True]
     assert has_near_twin(np.zeros((4, 2), np.float32), np.arange(4)).tolist() == [False] * 4
+
+
+def test_a_vector_shared_with_another_kind_is_found_bit_for_bit(rng: np.random.Generator) -> None:
+    vectors = rng.normal(size=(400, 6)).astype(np.float32)
+    kinds = np.arange(400) % 3
+    vectors[30] = vectors[31]
+    vectors[60] = vectors[63]
+    found = shares_vector_with_another_kind(vectors, kinds)
+    assert np.flatnonzero(found).tolist() == [30, 31]
+    vectors[0], vectors[1] = np.float32(0.0), np.float32(-0.0)
+    vectors[2], vectors[3] = np.float32([0, 1, 2, 3, 4, 5]), np.float32([-0.0, 1, 2, 3, 4, 5])
+    assert np.flatnonzero(shares_vector_with_another_kind(vectors, kinds)).tolist() == [2, 3, 30, 31]
+
+
+def test_it_agrees_with_grouping_rows(rng: np.random.Generator) -> None:
+    vectors = rng.integers(0, 3, size=(500, 4)).astype(np.float32)
+    kinds = rng.integers(0, 4, size=500)
+    _, group = np.unique(vectors, axis=0, return_inverse=True)
+    expected = [len(set(kinds[group == g])) > 1 for g in group]
+    expected = np.array(expected) & vectors.any(axis=1)
+    assert (shares_vector_with_another_kind(vectors, kinds) == expected).all()
+    assert shares_vector_with_another_kind(vectors[:0], kinds[:0]).shape == (0,)

@@ -181,7 +181,8 @@ def _explained(report: SpeedReport) -> tuple[str, ...]:
         return ()
     return (
         f"Ratios are against the encoder of {YARDSTICK}: HGTConv with its relation transform as one product per edge "
-        "type, and freed memory kept between steps as ours is. pyg is HGTConv as shipped. Both are in float32.",
+        "type. pyg-kept is that with freed memory kept between steps, as ours is; pyg is HGTConv as shipped. All three "
+        "are in float32.",
     )
 
 

@@ -19,9 +19,7 @@ def choose_device(asked: str | None) -> torch.device:
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if count[kind]))
     kind = asked.partition(":")[0]
     if kind not in DEVICES:
-        raise ConfigError(
-            f"device is {asked!r}; expected {', '.join(DEVICES)}, or nothing for the best one present."
-        )
+        raise ConfigError(f"device is {asked!r}; expected {', '.join(DEVICES)}, or nothing for the best one present.")
     if not count[kind]:
         raise ConfigError(
             f"device is {asked!r}, but torch {torch.__version__} sees no {kind.upper()} device. Use device=cpu."

@@ -53,23 +53,42 @@ def loss_warnings(history: Sequence[Epoch], settings: EmbedSettings) -> dict[str
     return found
 
 
-def rank_warnings(epoch: Epoch, settings: EmbedSettings) -> dict[str, str]:
-    """Warn of each node type whose effective rank is that of collapsed embeddings."""
+def rank_warnings(history: Sequence[Epoch], settings: EmbedSettings) -> dict[str, str]:
+    """Warn of each node type whose effective rank is, and stays, that of collapsed embeddings."""
+    epoch = history[-1]
     return {
         f"effective rank of {node_type}": (
             f"{node_type}: effective rank {epoch.effective_rank[node_type]:.1f} after epoch {epoch.number}; below "
-            f"{alarm:.1f} embeddings are collapsing. Likely: {_rank_causes(settings)}"
+            f"{epoch.rank_alarm[node_type]:.1f} embeddings are collapsing. Likely: {_rank_causes(settings)}"
         )
-        for node_type, alarm in epoch.rank_alarm.items()
-        if epoch.effective_rank[node_type] < alarm
+        for node_type in _low_types(history)
     }
 
 
-def collapsing_types(epoch: Epoch, roles: Roles) -> list[str]:
+def collapsing_types(history: Sequence[Epoch], roles: Roles) -> list[str]:
     """Give the drug and disease types whose effective rank is too low; in a graph with neither, any such type."""
-    low = [node_type for node_type, alarm in epoch.rank_alarm.items() if epoch.effective_rank[node_type] < alarm]
-    ours = {roles.drug, roles.disease} & set(epoch.rank_alarm)
-    return [node_type for node_type in low if node_type in ours or not ours]
+    ours = {roles.drug, roles.disease} & set(history[-1].rank_alarm)
+    return [node_type for node_type in _low_types(history) if node_type in ours or not ours]
+
+
+def _low_types(history: Sequence[Epoch]) -> list[str]:
+    """The types under their alarm in the last two measurements, and not rising.
+
+    One measurement is not enough: in healthy trainings ranks fall at first, some below the alarm, and recover.
+    """
+    if not history[-1].rank_alarm:
+        return []
+    measured = [epoch for epoch in history if epoch.rank_alarm]
+    if len(measured) < 2:
+        return []
+    before, now = measured[-2:]
+    return [
+        node_type
+        for node_type, alarm in now.rank_alarm.items()
+        if now.effective_rank[node_type] < alarm
+        and before.effective_rank[node_type] < alarm
+        and now.effective_rank[node_type] <= before.effective_rank[node_type]
+    ]
 
 
 def _rank_causes(settings: EmbedSettings) -> str:
@@ -103,6 +122,6 @@ def memory_warnings(history: Sequence[Epoch], settings: EmbedSettings) -> dict[s
 
 def new_warnings(history: Sequence[Epoch], settings: EmbedSettings) -> dict[str, str]:
     """Give the warnings that the last epoch of a history raises and no epoch before it did."""
-    found = loss_warnings(history, settings) | rank_warnings(history[-1], settings) | memory_warnings(history, settings)
+    found = loss_warnings(history, settings) | rank_warnings(history, settings) | memory_warnings(history, settings)
     told = {about for epoch in history[:-1] for about in epoch.warnings}
     return {about: text for about, text in found.items() if about not in told}

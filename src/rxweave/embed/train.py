@@ -122,7 +122,7 @@ def train(
             for warning in epoch.warnings.values():
                 on_warning(warning)
             keeper.save_if_due(state, settings.num_epochs, on_warning)
-            if settings.on_collapse == "stop" and (types := collapsing_types(epoch, graph.roles)):
+            if settings.on_collapse == "stop" and (types := collapsing_types(state.history, graph.roles)):
                 raise CollapseError(
                     f"Stopped after epoch {epoch.number}, since on_collapse=stop and {' and '.join(types)} embeddings "
                     f"are collapsing. {keeper.save(state)} To train on all the same: --on-collapse warn."

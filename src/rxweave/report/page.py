@@ -25,7 +25,13 @@ from rxweave.kg.tables import KnowledgeGraph
 from rxweave.rank.metrics import RankingMetrics
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
 from rxweave.report.figures import DEGREE_PRIOR, loss_curves, rank_curves, ranking_beside_prior, reliability
-from rxweave.report.findings import (
+from rxweave.report.leads import top_new, top_new_per_disease
+from rxweave.report.manifest import manifest_tables, seed_of
+from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
+from rxweave.validate.collapse import CollapseReport
+from rxweave.validate.plots import cosine_matrix, pca_map, spectrum
+from rxweave.validate.verdict import Verdict
+from rxweave.validate.words import (
     SYMBOLS,
     found_in,
     meaning_of,
@@ -33,12 +39,6 @@ from rxweave.report.findings import (
     problems_of,
     threshold_name,
 )
-from rxweave.report.leads import top_new, top_new_per_disease
-from rxweave.report.manifest import manifest_tables, seed_of
-from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
-from rxweave.validate.collapse import CollapseReport
-from rxweave.validate.plots import cosine_matrix, pca_map, spectrum
-from rxweave.validate.verdict import Verdict
 
 NOT_ADVICE = "Predictions are research leads, not medical advice."
 MAP_POINTS = 6000

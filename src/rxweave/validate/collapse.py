@@ -22,7 +22,9 @@ from rxweave.validate.geometry import (
     rankme_interval,
     unit_rows,
 )
-from rxweave.validate.twins import has_near_twin, has_twin
+from rxweave.validate.intervals import SpreadIntervals, bootstrap_mean, spread_intervals
+from rxweave.validate.neighbours import Neighbours, Purity, measure_neighbours, type_purity
+from rxweave.validate.twins import has_near_twin, has_twin, shares_vector_with_another_kind
 
 __all__ = [
     "CollapseReport",
@@ -32,6 +34,9 @@ __all__ = [
     "measure_collapse",
     "numerical_rank",
 ]
+
+NEIGHBOUR_NODES = 2000
+"""Nodes of a type among which hubs are sought: every pair of them is compared."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,22 @@ class TypeReport:
     """95 % interval over the choice of nodes."""
     spread: Spread
     rankme_interval: Interval
+    spread_intervals: SpreadIntervals
     duplicate_rate: float
     """Share of active nodes with a twin of their type closer than 1e-6 of the root mean square length."""
     near_duplicate_rate: float
     """Share of sampled nodes with a cosine above 0.999 to an active node of their type, or an exact twin."""
+    near_duplicate_interval: Interval
+    across_type_twin_rate: float
+    """Share of active nodes whose vector is that of a node of another type, which nothing in a graph explains."""
     zero_vectors: int
+    neighbours: Neighbours
+    """On at most 2,000 of the sampled nodes."""
+    purity: Purity
     random_cosines: Cosines
     """What the same measures say of as many normally distributed random vectors of the same length."""
     random_spread: Spread
+    random_neighbours: Neighbours
 
 
 @dataclass(frozen=True)
@@ -107,17 +120,16 @@ def measure_collapse(
     if active is not None and len(active) != embeddings.num_nodes:
         raise ConfigError(f"active marks {len(active):,} nodes but there are {embeddings.num_nodes:,} vectors.")
     usable = np.ones(embeddings.num_nodes, bool) if active is None else active
-    controls: dict[int, tuple[Cosines, Spread]] = {}
-    reports, samples = [], []
-    for node_type in embeddings.node_types:
-        rng = np.random.default_rng([seed, zlib.crc32(node_type.encode())])
-        rows = embeddings.of_type(node_type)
-        vectors = embeddings.vectors[rows[usable[rows]]]
-        picked = _draw(len(vectors), max_nodes, rng)
-        if len(picked) not in controls:
-            controls[len(picked)] = _measure_random(len(picked), embeddings.dim, seed)
-        reports.append(_measure_type(node_type, len(rows), vectors, picked, controls[len(picked)]))
-        samples.append(vectors[picked])
+    drawn = [_Drawn(embeddings, node_type, usable, seed, max_nodes) for node_type in embeddings.node_types]
+    kinds = np.unique(embeddings.nodes["node_type"].to_numpy(), return_inverse=True)[1]
+    strangers = shares_vector_with_another_kind(embeddings.vectors, kinds) & usable
+    purities = type_purity([draw.sample for draw in drawn], np.random.default_rng(seed))
+    controls = {num: _measure_random(num, embeddings.dim, seed) for num in {len(draw.sample) for draw in drawn}}
+    reports = [
+        _measure_type(draw, embeddings.vectors[draw.rows], strangers[draw.rows], purity, controls[len(draw.sample)])
+        for draw, purity in zip(drawn, purities, strict=True)
+    ]
+    samples = [draw.sample for draw in drawn]
     matrix = _cosine_matrix(samples)
     return CollapseReport(
         dim=embeddings.dim,
@@ -129,39 +141,71 @@ def measure_collapse(
     )
 
 
+class _Drawn:
+    """The active nodes of a type, and a sample of them that does not depend on the other types."""
+
+    def __init__(
+        self, embeddings: Embeddings, node_type: str, usable: Bool[np.ndarray, " nodes"], seed: int, at_most: int
+    ) -> None:
+        self.node_type = node_type
+        self.rng = np.random.default_rng([seed, zlib.crc32(node_type.encode())])
+        of_type = embeddings.of_type(node_type)
+        self.num_nodes = len(of_type)
+        self.rows = of_type[usable[of_type]]
+        self.picked = _draw(len(self.rows), at_most, self.rng)
+        self.sample = embeddings.vectors[self.rows[self.picked]]
+
+
+@dataclass(frozen=True)
+class _Control:
+    """Measures of random vectors."""
+
+    cosines: Cosines
+    spread: Spread
+    neighbours: Neighbours
+
+
 def _draw(num: int, at_most: int, rng: np.random.Generator) -> Int[np.ndarray, " sampled"]:
     return np.sort(rng.choice(num, at_most, replace=False)) if num > at_most else np.arange(num)
 
 
-def _measure_random(num: int, dim: int, seed: int) -> tuple[Cosines, Spread]:
-    vectors = np.random.default_rng([seed, num]).standard_normal((num, dim), dtype=np.float32)
-    return measure_cosines(vectors), measure_spread(vectors)
+def _measure_random(num: int, dim: int, seed: int) -> _Control:
+    rng = np.random.default_rng([seed, num])
+    vectors = rng.standard_normal((num, dim), dtype=np.float32)
+    neighbours = measure_neighbours(vectors[:NEIGHBOUR_NODES], rng)
+    return _Control(measure_cosines(vectors), measure_spread(vectors), neighbours)
 
 
 def _measure_type(
-    node_type: str,
-    num_nodes: int,
+    drawn: _Drawn,
     vectors: Float32[np.ndarray, "active dim"],
-    picked: Int[np.ndarray, " sampled"],
-    control: tuple[Cosines, Spread],
+    stranger: Bool[np.ndarray, " active"],
+    purity: Purity,
+    control: _Control,
 ) -> TypeReport:
-    sample = vectors[picked]
+    sample = drawn.sample
     twin = has_twin(vectors)
-    near = has_near_twin(vectors, picked) | twin[picked]
+    near = (has_near_twin(vectors, drawn.picked) | twin[drawn.picked]).astype(np.float64)
     return TypeReport(
-        node_type=node_type,
-        num_nodes=num_nodes,
+        node_type=drawn.node_type,
+        num_nodes=drawn.num_nodes,
         num_active=len(vectors),
-        num_sampled=len(picked),
+        num_sampled=len(sample),
         cosines=measure_cosines(sample),
         mean_cosine_interval=mean_cosine_interval(sample),
         spread=measure_spread(sample),
         rankme_interval=rankme_interval(sample),
+        spread_intervals=spread_intervals(sample, drawn.rng),
         duplicate_rate=float(twin.mean()) if len(twin) else UNDEFINED,
         near_duplicate_rate=float(near.mean()) if len(near) else UNDEFINED,
+        near_duplicate_interval=bootstrap_mean(near, drawn.rng),
+        across_type_twin_rate=float(stranger.mean()) if len(stranger) else UNDEFINED,
         zero_vectors=int((~vectors.any(axis=1)).sum()),
-        random_cosines=control[0],
-        random_spread=control[1],
+        neighbours=measure_neighbours(sample[_draw(len(sample), NEIGHBOUR_NODES, drawn.rng)], drawn.rng),
+        purity=purity,
+        random_cosines=control.cosines,
+        random_spread=control.spread,
+        random_neighbours=control.neighbours,
     )
 
 

@@ -27,11 +27,11 @@ class Cosines:
     """
 
     mean: float
-    """Mean cosine, −1 to 1."""
+    """Mean cosine, −1 to 1; sees a shared direction, also where all else is healthy."""
     centred_mean: float
     """Mean cosine after the mean vector is taken away: what remains of likeness without a shared offset."""
     p95: float
-    """95th percentile."""
+    """95th percentile. The mean alone cannot see two opposed bundles, whose cosines of 1 and −1 cancel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +45,37 @@ class Spread:
     centred_effective_rank: float
     """The same, centred: 1 to min(vectors − 1, dim); 0 when all vectors are one point."""
     participation_rank: float
-    """(Σλ)² / Σλ² of the variances λ along the principal directions (Gao et al. 2017); 0 for one point."""
+    """(Σλ)² / Σλ² of the variances λ along the principal directions (Gao et al. 2017); 0 for one point. Weighs the
+    widest directions most: healthy embeddings with one wide direction have a low one."""
     components_90: int
     """Principal components for 90 % of the centred variance, from the full spectrum; 0 for one point."""
     components_95: int
     real_dimensions: int
     """Centred directions whose spread exceeds 1e-5 of the widest."""
     dead_dimensions: int
-    """Columns whose standard deviation is at most 1e-6 of the root mean square entry."""
+    """Columns whose standard deviation is at most 1e-6 of the root mean square entry. The one measure that turns
+    with the axes: vectors in a tilted plane have none; `real_dimensions` sees those."""
+    common_mean_share: float
+    """‖mean vector‖² / mean ‖vector‖², 0 to 1: what one shared offset holds of the vectors' size. Subtracting the
+    mean would take it away; a high share without other faults is anisotropy, not collapse. NaN for zero vectors."""
     singular_values: Float[np.ndarray, " values"]
     """Of the centred vectors, largest first, rounding noise set to 0."""
+
+    @property
+    def isoscore(self) -> float:
+        """IsoScore (Rudman et al. 2022), 0 (one direction) to 1 (all directions alike); NaN for one dimension.
+
+        The paper's steps, rotation to the principal axes, variances scaled to the length of (1, …, 1), distance δ
+        from it, ((n − δ²(n − √n))² / n − 1) / (n − 1), come to (participation rank − 1) / (dim − 1), which is
+        computed here and tested against the steps. It cannot reach 1 with fewer vectors than dimensions: read it
+        beside the random control.
+        """
+        return max(self.participation_rank - 1, 0.0) / (self.dim - 1) if self.dim > 1 else UNDEFINED
+
+    @property
+    def centred_rank_ratio(self) -> float:
+        """The centred effective rank as a share of `rank_limit`, 0 to 1; NaN for fewer than two vectors."""
+        return self.centred_effective_rank / self.rank_limit if self.rank_limit else UNDEFINED
 
     @property
     def rank_limit(self) -> int:
@@ -86,13 +107,14 @@ def measure_spread(
     """Measure how many directions the vectors use; `weights` says how many nodes each stands for (else 1)."""
     num, dim = vectors.shape
     if num == 0:
-        return Spread(0, dim, 0.0, 0.0, 0.0, 0, 0, 0, dim, np.zeros(0))
+        return Spread(0, dim, 0.0, 0.0, 0.0, 0, 0, 0, dim, UNDEFINED, np.zeros(0))
     weight = np.ones(num) if weights is None else weights
     root = np.sqrt(weight)[:, None]
     exact = vectors.astype(np.float64) * root
     size = float(np.linalg.norm(exact))
     rankme = rank_of_spectrum(_spectrum(exact, NOISE * size))
-    exact -= root * (np.sqrt(weight) @ exact / weight.sum())
+    mean = np.sqrt(weight) @ exact / weight.sum()
+    exact -= root * mean
     deviation = np.linalg.norm(exact, axis=0)
     values = _spectrum(exact, NOISE * size)
     return Spread(
@@ -105,6 +127,7 @@ def measure_spread(
         components_95=components_for(values, 0.95),
         real_dimensions=int((values > REAL * values[0]).sum()),
         dead_dimensions=int((deviation <= 1e-6 * size / np.sqrt(dim)).sum()),
+        common_mean_share=float(mean @ mean * weight.sum() / size**2) if size > 0 else UNDEFINED,
         singular_values=values,
     )
 

@@ -64,7 +64,7 @@ def pca_map(
             alpha=0.55,
             linewidths=0.6,
             rasterized=True,
-            label=f"{embeddings.node_types[i]} ({sizes[i]:,})",
+            label=f"{literal(embeddings.node_types[i])} ({sizes[i]:,})",
         )
     axes.set_xlabel(f"Principal component 1 ({100 * shares[0]:.1f} % of the variance)")
     axes.set_ylabel(f"Principal component 2 ({100 * shares[1]:.1f} % of the variance)")
@@ -72,7 +72,7 @@ def pca_map(
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1.0)
-    return _render(figure, image)
+    return render(figure, image)
 
 
 def spectrum(report: CollapseReport, *, image: ImageFormat = "svg") -> bytes:
@@ -89,7 +89,7 @@ def spectrum(report: CollapseReport, *, image: ImageFormat = "svg") -> bytes:
     for i, measured in enumerate(report.types):
         share = _cumulative(measured.spread.singular_values)
         if not len(share):
-            axes.plot([], [], _marker(i), color=_colour(i), label=f"{measured.node_type} (one point)")
+            axes.plot([], [], _marker(i), color=_colour(i), label=f"{literal(measured.node_type)} (one point)")
             continue
         components = (measured.spread.components_90, measured.spread.components_95)
         axes.plot(
@@ -102,7 +102,7 @@ def spectrum(report: CollapseReport, *, image: ImageFormat = "svg") -> bytes:
             markerfacecolor=_fill(i),
             markevery=[count - 1 for count in components],
             markersize=6,
-            label=f"{measured.node_type} ({components[0]}, {components[1]})",
+            label=f"{literal(measured.node_type)} ({components[0]}, {components[1]})",
         )
     for level in (0.90, 0.95):
         axes.axhline(level, color="#777777", lw=0.8, zorder=0)
@@ -115,12 +115,12 @@ def spectrum(report: CollapseReport, *, image: ImageFormat = "svg") -> bytes:
     axes.set_xlabel(f"Principal components (of {report.dim})")
     axes.set_ylabel("Share of the variance within the type")
     _legend(axes, "Type (components\nfor 90 %, 95 %)")
-    return _render(figure, image)
+    return render(figure, image)
 
 
 def cosine_matrix(report: CollapseReport, *, image: ImageFormat = "svg") -> bytes:
     """Draw the mean cosine of every type with every type as coloured cells, blank where undefined."""
-    names, matrix = report.node_types, report.cosine_matrix
+    names, matrix = [literal(name) for name in report.node_types], report.cosine_matrix
     side = 2.6 + 0.52 * len(names)
     figure, axes = _figure(side + 1.2, side)
     lowest = min(0.0, float(np.nanmin(matrix))) if np.isfinite(matrix).any() else 0.0
@@ -135,12 +135,23 @@ def cosine_matrix(report: CollapseReport, *, image: ImageFormat = "svg") -> byte
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     figure.colorbar(cells, ax=axes, shrink=0.8, label="Mean cosine")
-    return _render(figure, image)
+    return render(figure, image)
+
+
+def blank_figure(width: float, height: float) -> Figure:
+    """Give an empty figure of this size in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def literal(name: str) -> str:
+    """Give a name as matplotlib draws it letter by letter: between two dollar signs it would see a formula."""
+    return name.replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=DPI)
-    FigureCanvasAgg(figure)
+    figure = blank_figure(width, height)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -170,7 +181,8 @@ def _marker(i: int) -> str:
     return MARKERS[i % len(MARKERS)]
 
 
-def _render(figure: Figure, image: ImageFormat) -> bytes:
+def render(figure: Figure, image: ImageFormat) -> bytes:
+    """Give a figure as bytes, the same ones for the same input, leaving matplotlib's settings as they were."""
     buffer = io.BytesIO()
     # Without date and version the same input gives the same bytes.
     stamps = {"Date": None} if image == "svg" else {"Software": None}

@@ -1,14 +1,14 @@
 """From measures to a verdict: good, warning or collapsed, with the likely causes and what to change.
 
-Three questions. Does each node type spread as far as so many vectors can? Do all types together? And do the
-embeddings rank held-out treatments better than counting known treatments does? Geometry cannot answer the
-last one: random vectors have the best geometry of all.
+Four questions. Does each node type spread as far as so many vectors can? Do all types together? Do the vectors know
+the graph, more than how many edges each node has? And do they rank held-out treatments better than counting known
+treatments does? Geometry cannot answer the last two: random vectors have the best geometry of all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rxweave.errors import ConfigError, did_you_mean
@@ -22,8 +22,10 @@ from rxweave.validate.gates import (
     Gate,
     Level,
     rank_gate,
+    spreads_well,
 )
-from rxweave.validate.geometry import Interval
+from rxweave.validate.geometry import Interval, Spread
+from rxweave.validate.on_graph import GraphReport, TypeOnGraph
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,18 @@ class Verdict:
 def judge(
     report: CollapseReport,
     *,
+    graph: GraphReport | None = None,
     ranking: RankingEvidence | None = None,
     drug_type: str | None = None,
     disease_type: str | None = None,
-    structural_duplicate_rate: Mapping[str, float] | None = None,
 ) -> Verdict:
-    """Judge each type of at least 10 measured nodes, all nodes together, and the held-out ranking.
+    """Judge each type of at least 10 measured nodes, all nodes together, the graph's facts, and held-out ranking.
 
     Overall it is collapsed when the drug or the disease type is; while a role is unknown, when any type of at
-    least 50 active nodes is, or the mean cosine over all nodes. Everything else makes it a warning at most,
-    as does a ranking that does not beat the degree prior on both sides. `structural_duplicate_rate` gives,
-    per type, the share of nodes with exactly the neighbours of another node, which must share its vector.
-    Raises ConfigError for a role that is no type of the report.
+    least 50 active nodes is, or the mean cosine over all nodes. Everything else makes it a warning at most, as do
+    vectors that do not know the facts of `graph`, and a ranking that does not beat the degree prior on both sides.
+    Without `graph` neither is asked, and twins that share all neighbours are not forgiven. Raises ConfigError for a
+    role that is no type of the report.
     """
     for role, name in (("drug_type", drug_type), ("disease_type", disease_type)):
         if name is not None and name not in report.node_types:
@@ -119,8 +121,8 @@ def judge(
         if measured.num_sampled < FEWEST_JUDGED:
             not_judged[name] = f"{measured.num_sampled} measured nodes, fewer than {FEWEST_JUDGED}"
             continue
-        own_twins = (structural_duplicate_rate or {}).get(name)
-        found = _judge_type(measured, own_twins, is_drug=name == drug_type, has_role=name in roles)
+        on_graph = None if graph is None else graph.of_type(name)
+        found = _judge_type(measured, on_graph, is_drug=name == drug_type, has_role=name in roles)
         findings += found
         types[name] = worst(finding.level for finding in found)
         decisive = name in roles or (not roles_known and measured.num_active >= FEWEST_DECISIVE)
@@ -132,22 +134,52 @@ def judge(
         # very different lengths: a warning. A cosine near 1 over all nodes leaves nothing to go by.
         decides = "" if roles_known else "mean_cosine"
         levels += [f.level if f.measure == decides else _warning_at_most(f.level) for f in found]
+    if graph is not None:
+        gate = GATES["link_auroc", "facts of the graph"]
+        findings.append(_finding("all", "link_auroc", graph.link_auroc, gate, graph.link_interval))
+        levels.append(findings[-1].level)
+        if graph.untrained_link_auroc is not None:
+            gain = graph.link_auroc - graph.untrained_link_auroc
+            findings.append(
+                _finding("all", "gain_over_untrained", gain, GATES["gain_over_untrained", "facts of the graph"])
+            )
+            levels.append(findings[-1].level)
+    if not types or roles & set(not_judged):
+        levels.append("warning")
+    if ranking is not None:
+        found = _judge_ranking(ranking)
+        findings += found
+        levels += [finding.level for finding in found]
+    notes = _notes(report, graph, not_judged, unclear=not types or bool(roles & set(not_judged)), ranked=bool(ranking))
+    return Verdict(worst(levels), types, not_judged, tuple(findings), ranking is not None, tuple(notes))
+
+
+def _notes(
+    report: CollapseReport, graph: GraphReport | None, not_judged: dict[str, str], *, unclear: bool, ranked: bool
+) -> list[str]:
     notes = [f"{name}: not judged, {why}." for name, why in not_judged.items()]
     notes += [
         f"{measured.node_type}: {measured.zero_vectors:,} vectors are zero (nodes without edges?)."
         for measured in report.types
         if measured.zero_vectors
     ]
-    if not types or roles & set(not_judged):
+    if graph is None and any(measured.duplicate_rate > 0 for measured in report.types):
+        notes.append(
+            "Without the graph (--graph) nodes without edges, and twins that share all their neighbours, count against "
+            "the embeddings."
+        )
+    if unclear:
         notes.append("What matters most could not be judged: good cannot be said.")
-        levels.append("warning")
-    if ranking is None:
+    if ranked:
+        return notes
+    if graph is None:
         notes.append("Usefulness was not tested: geometry alone cannot tell embeddings from random vectors.")
     else:
-        found = _judge_ranking(ranking)
-        findings += found
-        levels += [finding.level for finding in found]
-    return Verdict(worst(levels), types, not_judged, tuple(findings), ranking is not None, tuple(notes))
+        notes.append(
+            f"Usefulness was not tested: that the vectors know the facts of {graph.graph}, which they may have been "
+            "trained on, does not show that they rank what was held out."
+        )
+    return notes
 
 
 def exit_code(verdict: Verdict, *, strict: bool = False) -> int:
@@ -164,24 +196,59 @@ def _warning_at_most(level: Level) -> Level:
     return "warning" if level == "collapsed" else level
 
 
-def _judge_type(measured: TypeReport, own_twins: float | None, *, is_drug: bool, has_role: bool) -> list[Finding]:
+def _judge_type(measured: TypeReport, on_graph: TypeOnGraph | None, *, is_drug: bool, has_role: bool) -> list[Finding]:
     name, spread = measured.node_type, measured.spread
     limit = spread.rank_limit
-    cosine_gate = GATES["mean_cosine", "drugs and diseases" if has_role else "other types"]
     component_gate = GATES["components_90", "drugs" if is_drug else "other types"].for_limit(limit)
-    known = "graph's own not known" if own_twins is None else "beyond the graph's own"
+    known = "graph's own not known" if on_graph is None else "beyond the graph's own"
+    own_twins = 0.0 if on_graph is None else on_graph.structural_duplicate_rate
     low, high = measured.rankme_interval
     rank_interval = (low / limit, high / limit)
-    twins, near_twins = (
-        max(rate - (own_twins or 0.0), 0.0) for rate in (measured.duplicate_rate, measured.near_duplicate_rate)
-    )
-    return [
+    twins, near_twins = (max(rate - own_twins, 0.0) for rate in (measured.duplicate_rate, measured.near_duplicate_rate))
+    near_low, near_high = measured.near_duplicate_interval
+    near = max(near_low - own_twins, 0.0), max(near_high - own_twins, 0.0)
+    components = measured.spread_intervals.components_90
+    hubs = measured.neighbours
+    geometry = [
         _finding(name, "rank_ratio", spread.rank_ratio, rank_gate(limit), rank_interval),
-        _finding(name, "mean_cosine", measured.cosines.mean, cosine_gate, measured.mean_cosine_interval),
-        _finding(name, "components_90", float(spread.components_90), component_gate),
-        _finding(name, "duplicate_rate", twins, GATES["duplicate_rate", known]),
-        _finding(name, "near_duplicate_rate", near_twins, GATES["near_duplicate_rate", "beyond the graph's own"]),
+        _finding(
+            name,
+            "mean_cosine",
+            measured.cosines.mean,
+            _cosine_gate(measured, has_role=has_role),
+            measured.mean_cosine_interval,
+        ),
+        _finding(name, "components_90", float(spread.components_90), component_gate, components),
     ]
+    if all(finding.level != "collapsed" for finding in geometry):
+        rank, cosine, spectrum = (finding.level != "good" for finding in geometry)
+        signs = float(max(rank, cosine) + spectrum if _spreads_well(spread) else rank + cosine + spectrum)
+        geometry.append(_finding(name, "collapse_signs", signs, GATES["collapse_signs", "each type"]))
+    found = [
+        *geometry,
+        _finding(name, "duplicate_rate", twins, GATES["duplicate_rate", known]),
+        _finding(name, "near_duplicate_rate", near_twins, GATES["near_duplicate_rate", "beyond the graph's own"], near),
+        _finding(
+            name, "across_type_twin_rate", measured.across_type_twin_rate, GATES["across_type_twin_rate", "each type"]
+        ),
+        _finding(name, "hubness", hubs.hubness, GATES["hubness", "each type"], hubs.hubness_interval),
+    ]
+    if on_graph is not None and not math.isnan(on_graph.edge_share.value):
+        share = on_graph.edge_share
+        found.append(_finding(name, "edge_share", share.value, GATES["edge_share", "each type"], share.interval))
+    return found
+
+
+def _cosine_gate(measured: TypeReport, *, has_role: bool) -> Gate:
+    if not has_role:
+        return GATES["mean_cosine", "other types"]
+    return GATES[
+        "mean_cosine", "spread around the mean healthy" if _spreads_well(measured.spread) else "drugs and diseases"
+    ]
+
+
+def _spreads_well(spread: Spread) -> bool:
+    return spreads_well(spread.centred_rank_ratio, spread.rank_limit)
 
 
 def _judge_all(overall: OverallReport) -> list[Finding]:

@@ -35,4 +35,12 @@ IMPLEMENTATIONS: dict[str, Attention] = {
     "reference": attend_reference,
 }
 
-__all__ = ["IMPLEMENTATIONS", "Attention", "MessageIndex", "attend_csr", "attend_gather", "attend_reference", "build_index"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "Attention",
+    "MessageIndex",
+    "attend_csr",
+    "attend_gather",
+    "attend_reference",
+    "build_index",
+]

@@ -24,8 +24,12 @@ from torch import Tensor
 
 from rxweave.embed.attention.index import MessageIndex
 from rxweave.embed.attention.loops import NEVER, loops_for
+from rxweave.errors import ConfigError
 
 QUERY, KEY, VALUE = 0, 1, 2
+
+ARITHMETIC = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
+"""The type of matrices, arithmetic and result, by that of queries, keys and values."""
 
 
 def attend_fused_cpu(
@@ -37,8 +41,8 @@ def attend_fused_cpu(
     """Give each node Σ softmax(q W_key[r] · k) v W_message[r] over its incoming edges, on the CPU.
 
     The softmax of a node runs over ALL its incoming edges, all relations together (Hu et al. 2020, eq. 3); a node
-    without edges receives zeros. `dim` must be a multiple of 4. float32, float64, or bfloat16 queries, keys and
-    values with float32 matrices, arithmetic and result.
+    without edges receives zeros. float32, float64, or bfloat16 queries, keys and values with float32 matrices,
+    arithmetic and result. Raises ConfigError unless `dim` is a multiple of 8.
     """
     result: Tensor = _FusedAttention.apply(  # type: ignore[no-untyped-call]  # torch's stub has no types
         query_key_value, to_key, to_message, index
@@ -48,9 +52,7 @@ def attend_fused_cpu(
 
 class _FusedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, query_key_value: Tensor, to_key: Tensor, to_message: Tensor, index: MessageIndex
-    ) -> Tensor:
+    def forward(ctx: Any, query_key_value: Tensor, to_key: Tensor, to_message: Tensor, index: MessageIndex) -> Tensor:
         nodes, _, heads, dim = query_key_value.shape
         received = to_key.new_zeros(nodes, heads, dim)
         total = to_key.new_zeros(nodes, heads)
@@ -169,8 +171,16 @@ class _Work:
 
     def __init__(self, index: MessageIndex, query_key_value: Tensor, to_key: Tensor, to_message: Tensor) -> None:
         _, _, heads, dim = query_key_value.shape
-        if dim % 4:
-            raise ValueError(f"The fused loops take heads of 4, 8, 12 … numbers; these have {dim}.")
+        if dim % 8:
+            raise ConfigError(
+                f"fused_cpu takes heads of 8, 16, 24 … numbers, and these have {dim} (hidden_dim {heads * dim} over "
+                f"{heads} heads). Choose another hidden_dim or num_heads, or attention=csr."
+            )
+        if {to_key.dtype, to_message.dtype} != {ARITHMETIC.get(query_key_value.dtype)}:
+            raise TypeError(
+                f"fused_cpu got {query_key_value.dtype} queries, keys and values with {to_key.dtype} and "
+                f"{to_message.dtype} matrices; expected float32 or float64 throughout, or bfloat16 with float32."
+            )
         self.width = heads * dim
         self.table = _table(query_key_value, 3)
         self.to_key, self.to_message = to_key.contiguous().numpy(), to_message.contiguous().numpy()

@@ -14,14 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, no_type_check
+from functools import cache
+from typing import no_type_check
 
 import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from rxweave.embed.attention.vectors import dots, weighted_sum
+from rxweave.embed.attention.vectors import dots, rows_together, times_matrix, weighted_sum
 
 # Sums may be reordered and fused; NaN and infinity keep their meaning, since the guards of training rely on it.
 _ARITHMETIC = {"reassoc", "contract", "arcp", "nsz", "afn"}
@@ -69,58 +69,40 @@ CHUNK = 64
 """Edges whose keys and values are visited twice in a row in the backward pass: few enough to stay in the cache."""
 
 
-@lru_cache(maxsize=None)
+@cache
 @no_type_check
 def loops_for(heads: int, dim: int, real: type) -> Loops:
-    """Give the loops for `heads` heads of `dim` numbers (a multiple of 4), computing in `real`.
+    """Give the loops for `heads` heads of `dim` numbers (a multiple of 8), computing in `real`.
 
     Compiled when first called with arrays of some type, and kept on disk: seconds once, then fractions of one.
     """
     width = heads * dim
     zero = real(0)
     never = real(NEVER)
+    together = rows_together(dim)
 
     @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
     def transform(x, x_part, x_rows, weight, y, y_part, y_rows, add, threads):
         """y[y_rows[i]] = x[x_rows[i]] · weight, head by head; added to what is there if `add`."""
         rows = len(x_rows)
         for thread in prange(threads):
-            sums = np.empty((4, dim), real)
-            sum0, sum1, sum2, sum3 = sums[0], sums[1], sums[2], sums[3]
+            got = np.empty((together, width), real)
             first, last = rows * thread // threads, rows * (thread + 1) // threads
-            for row in range(first, last, 4):
-                x0 = x[x_rows[row], x_part]
-                x1 = x[x_rows[min(row + 1, last - 1)], x_part]
-                x2 = x[x_rows[min(row + 2, last - 1)], x_part]
-                x3 = x[x_rows[min(row + 3, last - 1)], x_part]
-                for head in range(heads):
-                    at = head * dim
-                    w = weight[head]
-                    for j in range(dim):
-                        sum0[j] = zero
-                        sum1[j] = zero
-                        sum2[j] = zero
-                        sum3[j] = zero
-                    for i in range(0, dim, 4):
-                        a0, a1, a2, a3 = _number(x0[at + i]), _number(x0[at + i + 1]), _number(x0[at + i + 2]), _number(x0[at + i + 3])
-                        b0, b1, b2, b3 = _number(x1[at + i]), _number(x1[at + i + 1]), _number(x1[at + i + 2]), _number(x1[at + i + 3])
-                        c0, c1, c2, c3 = _number(x2[at + i]), _number(x2[at + i + 1]), _number(x2[at + i + 2]), _number(x2[at + i + 3])
-                        d0, d1, d2, d3 = _number(x3[at + i]), _number(x3[at + i + 1]), _number(x3[at + i + 2]), _number(x3[at + i + 3])
-                        for j in range(dim):
-                            w0, w1, w2, w3 = w[i, j], w[i + 1, j], w[i + 2, j], w[i + 3, j]
-                            sum0[j] += a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-                            sum1[j] += b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
-                            sum2[j] += c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
-                            sum3[j] += d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
-                    for k in range(min(4, last - row)):
-                        out = y[y_rows[row + k], y_part]
-                        got = sums[k]
-                        if add:
-                            for j in range(dim):
-                                out[at + j] += got[j]
-                        else:
-                            for j in range(dim):
-                                out[at + j] = got[j]
+            for row in range(first, last, together):
+                count = min(together, last - row)
+                if count == together:
+                    times_matrix(heads, dim, together, x, x_part, x_rows, row, weight, got)
+                else:
+                    for k in range(count):
+                        times_matrix(heads, dim, 1, x, x_part, x_rows, row + k, weight, got[k:])
+                for k in range(count):
+                    out = y[y_rows[row + k], y_part]
+                    if add:
+                        for j in range(width):
+                            out[j] += got[k, j]
+                    else:
+                        for j in range(width):
+                            out[j] = got[k, j]
 
     @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
     def copy(x, x_part, x_rows, y, y_part, y_rows, add, threads):
@@ -135,7 +117,10 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                     out[j] = _number(got[j])
 
     @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
-    def receive(start, first, last, column, column_from, asked, table, key, value, node, gathered, highest, total, received, longest, threads):
+    def receive(
+        start, first, last, column, column_from, asked, table, key, value, node, gathered, highest, total, received,
+        longest, threads
+    ):  # fmt: skip
         """Forward pass of rows first … last of one relation.
 
         gathered[row] becomes Σ exp(logit − highest) · value, and the node's running maximum, total and received
@@ -146,14 +131,17 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
             weight = np.empty((longest, heads), real)
             peak = np.empty(heads, real)
             mass = np.empty(heads, real)
-            for row in range(_share(start, first, last, thread, threads), _share(start, first, last, thread + 1, threads)):
+            my_first = _share(start, first, last, thread, threads)
+            my_last = _share(start, first, last, thread + 1, threads)
+            for row in range(my_first, my_last):
                 begin, count = start[row], start[row + 1] - start[row]
                 into = gathered[row - first, 0]
                 for j in range(width):
                     into[j] = zero
                 if count == 0:
                     continue
-                dots(heads, dim, asked[row - first, 0], table, key, column, begin, count, column_from, end_of_columns, weight)
+                q = asked[row - first, 0]
+                dots(heads, dim, q, table, key, column, begin, count, column_from, end_of_columns, weight)
                 for head in range(heads):
                     peak[head] = never
                     mass[head] = zero
@@ -175,16 +163,23 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                         mass[head] += weight[e, head]
                 for head in range(heads):
                     total[t, head] += mass[head]
-                weighted_sum(heads, dim, weight, 0, table, value, column, begin, count, column_from, end_of_columns, into)
+                weighted_sum(
+                    heads, dim, weight, 0, table, value, column, begin, count, column_from, end_of_columns, into
+                )
 
     @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
-    def receive_backward(start, first, last, column, column_from, asked, d_gathered, table, key, value, node, log_total, along, shares, d_asked, gathered, wants_gathered, threads):
+    def receive_backward(
+        start, first, last, column, column_from, asked, d_gathered, table, key, value, node, log_total, along, shares,
+        d_asked, gathered, wants_gathered, threads
+    ):  # fmt: skip
         """Backward pass by row: each edge's [share | d_logit] into `shares`, and per row d_asked and gathered."""
         end_of_columns = len(column) - 1
         for thread in prange(threads):
             logit = np.empty((CHUNK, heads), real)
             slope = np.empty((CHUNK, heads), real)
-            for row in range(_share(start, first, last, thread, threads), _share(start, first, last, thread + 1, threads)):
+            my_first = _share(start, first, last, thread, threads)
+            my_last = _share(start, first, last, thread + 1, threads)
+            for row in range(my_first, my_last):
                 q, d_out = asked[row - first, 0], d_gathered[row - first, 0]
                 d_q, into = d_asked[row - first, 0], gathered[row - first, 0]
                 for j in range(width):
@@ -202,17 +197,26 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                             share = math.exp(logit[e, head] - scale[head])
                             kept[e, head] = share
                             kept[e, heads + head] = share * (slope[e, head] - mean[head])
-                    weighted_sum(heads, dim, kept, heads, table, key, column, begin, count, column_from, end_of_columns, d_q)
+                    weighted_sum(
+                        heads, dim, kept, heads, table, key, column, begin, count, column_from, end_of_columns, d_q
+                    )
                     if wants_gathered:
-                        weighted_sum(heads, dim, kept, 0, table, value, column, begin, count, column_from, end_of_columns, into)
+                        weighted_sum(
+                            heads, dim, kept, 0, table, value, column, begin, count, column_from, end_of_columns, into
+                        )
 
     @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
-    def send_backward(start, first, last, row_of, place_of, first_row, first_edge, shares, asked, d_gathered, d_table, d_key, d_value, rows, threads):
-        """Backward pass by sender: adds Σ d_logit · asked to its key's gradient and Σ share · d_gathered to its value's."""
+    def send_backward(
+        start, first, last, row_of, place_of, first_row, first_edge, shares, asked, d_gathered, d_table, d_key, d_value,
+        rows, threads
+    ):  # fmt: skip
+        """Backward pass by sender: adds Σ d_logit · asked to a key's gradient, Σ share · d_gathered to a value's."""
         end_of_rows = len(row_of) - 1
         for thread in prange(threads):
             weight = np.empty((CHUNK, 2 * heads), real)
-            for sender in range(_share(start, first, last, thread, threads), _share(start, first, last, thread + 1, threads)):
+            my_first = _share(start, first, last, thread, threads)
+            my_last = _share(start, first, last, thread + 1, threads)
+            for sender in range(my_first, my_last):
                 to_key, to_value = d_table[rows[sender - first], d_key], d_table[rows[sender - first], d_value]
                 for begin in range(start[sender], start[sender + 1], CHUNK):
                     count = min(CHUNK, start[sender + 1] - begin)
@@ -220,8 +224,12 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                         kept = shares[place_of[begin + e] - first_edge]
                         for k in range(2 * heads):
                             weight[e, k] = kept[k]
-                    weighted_sum(heads, dim, weight, heads, asked, 0, row_of, begin, count, first_row, end_of_rows, to_key)
-                    weighted_sum(heads, dim, weight, 0, d_gathered, 0, row_of, begin, count, first_row, end_of_rows, to_value)
+                    weighted_sum(
+                        heads, dim, weight, heads, asked, 0, row_of, begin, count, first_row, end_of_rows, to_key
+                    )
+                    weighted_sum(
+                        heads, dim, weight, 0, d_gathered, 0, row_of, begin, count, first_row, end_of_rows, to_value
+                    )
 
     @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
     def outer(x, x_part, x_rows, y, y_part, y_rows, sums, threads):
@@ -236,8 +244,10 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
             for row in range(first, last, 4):
                 r1, r2, r3 = min(row + 1, last - 1), min(row + 2, last - 1), min(row + 3, last - 1)
                 use1, use2, use3 = real(row + 1 < last), real(row + 2 < last), real(row + 3 < last)
-                x0, x1, x2, x3 = x[x_rows[row], x_part], x[x_rows[r1], x_part], x[x_rows[r2], x_part], x[x_rows[r3], x_part]
-                y0, y1, y2, y3 = y[y_rows[row], y_part], y[y_rows[r1], y_part], y[y_rows[r2], y_part], y[y_rows[r3], y_part]
+                x0, x1 = x[x_rows[row], x_part], x[x_rows[r1], x_part]
+                x2, x3 = x[x_rows[r2], x_part], x[x_rows[r3], x_part]
+                y0, y1 = y[y_rows[row], y_part], y[y_rows[r1], y_part]
+                y2, y3 = y[y_rows[r2], y_part], y[y_rows[r3], y_part]
                 for head in range(heads):
                     at = head * dim
                     for i in range(dim):
@@ -245,6 +255,8 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                         a0, a1 = _number(x0[at + i]), _number(x1[at + i]) * use1
                         a2, a3 = _number(x2[at + i]) * use2, _number(x3[at + i]) * use3
                         for j in range(dim):
-                            into[j] += a0 * _number(y0[at + j]) + a1 * _number(y1[at + j]) + a2 * _number(y2[at + j]) + a3 * _number(y3[at + j])
+                            b0, b1 = _number(y0[at + j]), _number(y1[at + j])
+                            b2, b3 = _number(y2[at + j]), _number(y3[at + j])
+                            into[j] += a0 * b0 + a1 * b1 + a2 * b2 + a3 * b3
 
     return Loops(transform, copy, receive, receive_backward, send_backward, outer)

@@ -52,9 +52,13 @@ def dots(typing_context, heads, dim, vector, table, part, columns, first, count,
 
 @intrinsic(prefer_literal=True)
 @no_type_check
-def weighted_sum(typing_context, heads, dim, weights, offset, table, part, columns, first, count, column_from, last, out):
+def weighted_sum(
+    typing_context, heads, dim, weights, offset, table, part, columns, first, count, column_from, last, out
+):
     """out[h] += Σ weights[i, offset + h] · row(i)[h] over the edges i < count; out is (heads · dim)."""
-    names = ("heads", "dim", "weights", "offset", "table", "part", "columns", "first", "count", "column_from", "last", "out")  # fmt: skip
+    names = (
+        "heads", "dim", "weights", "offset", "table", "part", "columns", "first", "count", "column_from", "last", "out"
+    )  # fmt: skip
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         step = _Step(context, builder, names, signature.args, arguments, real=weights.dtype)
@@ -74,6 +78,42 @@ def weighted_sum(typing_context, heads, dim, weights, offset, table, part, colum
 
     signature = (heads, dim, weights, offset, table, part, columns, first, count, column_from, last, out)
     return types.void(*signature), emit
+
+
+def rows_together(dim: int) -> int:
+    """Give how many rows `times_matrix` should take at once, so that their sums stay in registers: 1 to 8."""
+    return min(8, max(1, REGISTERS * 16 // dim))
+
+
+@intrinsic(prefer_literal=True)
+@no_type_check
+def times_matrix(typing_context, heads, dim, together, table, part, rows, first, weight, out):
+    """out[i, h] = (table[rows[first + i], part] of head h) · weight[h] for i < together, a constant; out is real."""
+    names = ("heads", "dim", "together", "table", "part", "rows", "first", "weight", "out")
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        step = _Step(context, builder, names, signature.args, arguments, real=weight.dtype)
+        lines = [step.table_row(step.load_index("rows", r), step.value["part"]) for r in range(step.constant("together"))]
+        vectors = range(0, step.dim, step.lanes)
+        with cgutils.for_range(builder, LONG(step.heads), intp=LONG) as head:
+            sums = [[cgutils.alloca_once(builder, step.vector) for _ in vectors] for _ in lines]
+            for kept in (each for line in sums for each in line):
+                builder.store(ir.Constant(step.vector, None), kept)
+            start = builder.mul(head.index, LONG(step.dim))
+            with cgutils.for_range(builder, LONG(step.dim), intp=LONG) as i:
+                row = builder.add(start, i.index)
+                weights = [step.load_far("weight", builder.mul(row, LONG(step.dim)), at) for at in vectors]
+                for line, kept in zip(lines, sums, strict=True):
+                    number = step.spread(step.load_entry(line, row))
+                    for w, each in zip(weights, kept, strict=True):
+                        builder.store(step.multiply_add(number, w, builder.load(each)), each)
+            for r, kept in enumerate(sums):
+                place = builder.add(LONG(r * step.heads * step.dim), start)
+                for at, each in zip(vectors, kept, strict=True):
+                    step.store_far(builder.load(each), "out", place, at)
+        return context.get_dummy_value()
+
+    return types.void(heads, dim, together, table, part, rows, first, weight, out), emit
 
 
 class _Step:
@@ -129,6 +169,40 @@ class _Step:
                 self._prefetch(self._at(coming, LONG(byte)))
             yield loop.index, row_of(edge)
 
+    def constant(self, name: str) -> int:
+        return int(self.kind[name].literal_value)
+
+    def table_row(self, row: Any, part: Any) -> Any:
+        """The address of a table's row, at its vector `part`."""
+        row_bytes, part_bytes = cgutils.unpack_tuple(self.builder, self.array["table"].strides)[:2]
+        offset = self.builder.add(self.builder.mul(row, row_bytes), self.builder.mul(part, part_bytes))
+        return self._at(self.array["table"].data, offset)
+
+    def load_index(self, name: str, i: int) -> Any:
+        """Entry first + i of an array of 64-bit integers."""
+        place = self.builder.mul(self.builder.add(self.value["first"], LONG(i)), LONG(8))
+        return self.builder.load(self._at(self.array[name].data, place, LONG))
+
+    def load_entry(self, row: Any, at: Any) -> Any:
+        """One number of a table's row, as a real one."""
+        kind = self.kind["table"].dtype
+        offset = self.builder.mul(at, LONG(kind.bitwidth // 8))
+        if not isinstance(kind, types.Integer):
+            return self.builder.load(self._at(row, offset, self.real))
+        bits = self.builder.zext(self.builder.load(self._at(row, offset, HALF)), WORD)
+        return self.builder.bitcast(self.builder.shl(bits, WORD(16)), ir.FloatType())
+
+    def load_far(self, name: str, start: Any, at: int) -> Any:
+        return self.builder.load(self._far(name, start, at), align=self.real_bytes)
+
+    def store_far(self, values: Any, name: str, start: Any, at: int) -> None:
+        self.builder.store(values, self._far(name, start, at), align=self.real_bytes)
+
+    def _far(self, name: str, start: Any, at: int) -> Any:
+        """The address of the vector `at` numbers behind number `start` of a contiguous array."""
+        offset = self.builder.mul(self.builder.add(start, LONG(at)), LONG(self.real_bytes))
+        return self._at(self.array[name].data, offset, self.vector)
+
     def load_row(self, row: Any, at: int) -> Any:
         """A vector of a table's row, as real numbers; bfloat16 is the upper half of a float32."""
         kind = self.kind["table"].dtype
@@ -173,9 +247,7 @@ class _Step:
 
     def _function(self, name: str, gives: Any, takes: list[Any]) -> Any:
         suffix = f"v{self.lanes}f{8 * self.real_bytes}"
-        return cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(gives, takes), f"{name}.{suffix}"
-        )
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(gives, takes), f"{name}.{suffix}")
 
     def _prefetch(self, place: Any) -> None:
         kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), WORD, WORD, WORD])

@@ -21,6 +21,12 @@ MEASURES = {
     "rank_ratio": "Directions used, as a share of those possible (RankMe ratio)",
     "mean_cosine": "Mean cosine between nodes",
     "components_90": "Principal components that hold 90 % of the variance",
+    "collapse_signs": "Signs of collapse among rank, cosine and components (none of them alone decides)",
+    "edge_share": "Share of the vectors that numbers of edges foretell (1: nothing else is in them)",
+    "across_type_twin_rate": "Share of nodes with the very vector of a node of another type",
+    "hubness": "Hubness (skewness of how often a node is a near neighbour)",
+    "link_auroc": "Facts of the graph told from other pairs of the same degrees (AUROC, chance 0.5)",
+    "gain_over_untrained": "Gain of training: facts told apart better than by the untrained model (AUROC)",
     "duplicate_rate": "Share of nodes with an exact twin that the graph does not explain",
     "near_duplicate_rate": "Share of nodes with a near twin (cosine > 0.999) that the graph does not explain",
     "real_dimensions": "Share of the dimensions asked for that are really used",
@@ -61,6 +67,8 @@ def found_in(finding: Finding) -> str:
     """Give what a finding is about: a node type, all nodes, or nothing for held-out ranking."""
     if finding.node_type != "all":
         return finding.node_type
+    if finding.measure in ("link_auroc", "gain_over_untrained"):
+        return "mean of all relations"
     return "all nodes" if finding.measure in MEASURES else ""
 
 
