@@ -110,6 +110,11 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             checkpoint=work.checkpoint,
             resume=resume,
         )
+        work.results["attention"] = {
+            "name": trained.attention.name,
+            "reason": trained.attention.reason,
+            "device": trained.device,
+        }
         embeddings = describe(trained, settings, split)
         write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
         save_model(trained, training, settings.embed, seed, work.embeddings)

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from pathlib import Path
+import subprocess
+import sys
 
-import numpy as np
 import pytest
 
 from rxweave.embed.memory import freed_memory_kept
 
-BYTES = 200 * 2**20
+MB = 2**20
 
+# A process of its own, since any other has freed memory lying about that the next buffer fills.
+MEASURES = """
+import json
+import numpy as np
+from rxweave.embed.memory import freed_memory_kept, give_back_holes
 
-def resident() -> int:
-    """Bytes this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+found = []
+
+def note():
+    with open("/proc/self/statm") as file:
+        found.append(int(file.read().split()[1]) * 4096)
+
+def fill_and_free():
+    buffer = np.ones(200 * 2**17)
+    del buffer
+
+note()
+fill_and_free()
+note()
+with freed_memory_kept():
+    fill_and_free()
+    note()
+    buffers = [np.ones(2**17) for _ in range(200)]
+    note()
+    del buffers[::2]
+    note()
+    give_back_holes()
+    note()
+    del buffers
+note()
+print(json.dumps(found))
+"""
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
-def test_freed_memory_stays_inside_the_block_only() -> None:
-    before = resident()
-    with freed_memory_kept():
-        buffer = np.ones(BYTES // 8)
-        del buffer
-        inside = resident()
-    assert inside - before > 0.9 * BYTES
-    assert resident() - before < 0.1 * BYTES
+def test_freed_memory_stays_inside_the_block_only_and_holes_go_back_when_asked() -> None:
+    result = subprocess.run([sys.executable, "-c", MEASURES], capture_output=True, text=True, check=True)
+    start, *others = json.loads(result.stdout)
+    before, kept, filled, half_freed, holes_given_back, after = (resident - start for resident in others)
+    assert before < 20 * MB
+    assert kept > 180 * MB
+    assert filled > 180 * MB
+    assert half_freed > filled - 20 * MB
+    assert holes_given_back < half_freed - 80 * MB
+    assert after < 20 * MB
 
 
 def test_an_error_inside_passes_through() -> None:

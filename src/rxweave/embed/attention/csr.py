@@ -29,7 +29,7 @@ def attend_csr(
     """Give each node Σ softmax(q W_key[r] · k) v W_message[r] over its incoming edges, on CPU or CUDA.
 
     The softmax of a node runs over ALL its incoming edges, all relations together (Hu et al. 2020, eq. 3); a node
-    without edges receives zeros. float32 or float64.
+    without edges receives zeros. float32, float64, or bfloat16 queries, keys and values with float32 matrices.
     """
     result: Tensor = _CsrAttention.apply(  # type: ignore[no-untyped-call]  # torch's stub has no types
         query_key_value, to_key, to_message, index
@@ -41,10 +41,10 @@ class _CsrAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query_key_value: Tensor, to_key: Tensor, to_message: Tensor, index: MessageIndex) -> Tensor:
         nodes, _, heads, dim = query_key_value.shape
-        received = query_key_value.new_empty(nodes, heads, dim)
-        log_total = query_key_value.new_empty(heads, nodes)
+        received = to_key.new_empty(nodes, heads, dim)
+        log_total = to_key.new_empty(heads, nodes)
         for head in range(heads):
-            query, key, value = _one_head(query_key_value, head)
+            query, key, value = _one_head(query_key_value, head, to_key.dtype)
             logit = _products(index, _ask(index, query, to_key[:, head]), key)
             log_total[head] = _log_sum_exp_per_node(index, logit)
             share = _softmax(index, logit, log_total[head])
@@ -62,10 +62,10 @@ class _CsrAttention(torch.autograd.Function):
         (d_received,) = grads
         index: MessageIndex = ctx.index
         query_key_value, to_key, to_message, log_total = ctx.saved_tensors
-        d_query_key_value = torch.empty_like(query_key_value)
+        d_query_key_value = torch.empty_like(query_key_value, dtype=to_key.dtype)
         d_to_key, d_to_message = torch.zeros_like(to_key), torch.zeros_like(to_message)
         for head in range(query_key_value.shape[2]):
-            query, key, value = _one_head(query_key_value, head)
+            query, key, value = _one_head(query_key_value, head, to_key.dtype)
             d_received_here = d_received[:, head].contiguous()
             asked = _ask(index, query, to_key[:, head])
             share = _softmax(index, _products(index, asked, key), log_total[head])
@@ -91,11 +91,13 @@ class _CsrAttention(torch.autograd.Function):
                 d_query.index_add_(0, node, d_asked[rows] @ to_key[r, head].T)
                 d_to_key[r, head] = query.index_select(0, node).T @ d_asked[rows]
             d_query_key_value[:, 0, head] = d_query
-        return d_query_key_value, d_to_key, d_to_message, None
+        return d_query_key_value.to(query_key_value.dtype), d_to_key, d_to_message, None
 
 
-def _one_head(query_key_value: Float[Tensor, "nodes 3 heads dim"], head: int) -> tuple[Tensor, Tensor, Tensor]:
-    query, key, value = (query_key_value[:, part, head].contiguous() for part in range(3))
+def _one_head(
+    query_key_value: Float[Tensor, "nodes 3 heads dim"], head: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    query, key, value = (query_key_value[:, part, head].to(dtype).contiguous() for part in range(3))
     return query, key, value
 
 

@@ -19,7 +19,7 @@ def attend_reference(
 
     The softmax of a node runs over ALL its incoming edges, all relations together (Hu et al. 2020, eq. 3).
     """
-    query, key, value = query_key_value.unbind(1)
+    query, key, value = query_key_value.to(to_key.dtype).unbind(1)
     row, source = index.edge_row.long(), index.source.long()
     receiver = index.pair_node[row]
     bounds = torch.tensor(index.relation_rows, device=row.device)
