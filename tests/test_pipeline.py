@@ -78,13 +78,13 @@ def test_the_encoder_never_gets_the_facts_that_a_step_scores(
     small_graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edges, measured = [], []
-    original = HGT.forward
+    original = HGT.states
 
-    def watched(self: HGT, features: torch.Tensor, index: MessageIndex) -> torch.Tensor:
+    def watched(self: HGT, features: torch.Tensor, index: MessageIndex) -> list[torch.Tensor]:
         (edges if torch.is_grad_enabled() else measured).append(index.num_edges)
         return original(self, features, index)
 
-    monkeypatch.setattr(HGT, "forward", watched)
+    monkeypatch.setattr(HGT, "states", watched)
     settings = SMALL.embed.but(num_epochs=3, masked_share=0.4)
     train(small_graph, settings, seed=0)
     every_edge = build_index(small_graph).num_edges

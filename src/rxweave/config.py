@@ -88,9 +88,10 @@ class EmbedSettings(Settings):
     attention: Literal["auto", "fused_cpu", "fused_cuda", "csr", "gather", "reference"] = Field(
         "auto", description="Implementation of the attention operator; auto takes the fastest that runs here."
     )
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32",
-        description="What matrix products and attention take in: float32, or bfloat16 (less memory; sums stay float32).",
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="What matrix products and attention take in: float32, or bfloat16 (sums stay float32). auto takes "
+        "bf16 for large graphs on processors that multiply it.",
     )
     device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -110,11 +110,9 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             checkpoint=work.checkpoint,
             resume=resume,
         )
-        work.results["attention"] = {
-            "name": trained.attention.name,
-            "reason": trained.attention.reason,
-            "device": trained.device,
-        }
+        work.results["device"] = trained.device
+        work.results["attention"] = asdict(trained.attention)
+        work.results["precision"] = asdict(trained.precision)
         embeddings = describe(trained, settings, split)
         write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
         save_model(trained, training, settings.embed, seed, work.embeddings)
@@ -207,6 +205,7 @@ def describe(trained: Trained, settings: RunSettings, split: Split | None) -> Em
         "graph": trained.graph.name,
         "device": trained.device,
         "attention": trained.attention.name,
+        "precision": trained.precision.name,
         "seed": str(settings.seed),
         "settings": settings.embed.model_dump_json(),
         "split": "none" if split is None else split_fingerprint(split, trained.graph),

@@ -162,11 +162,11 @@ def notes_of(graph: Graph, **settings: object) -> tuple[list[str], Choice]:
 
 def test_training_says_which_attention_runs_and_why(small_graph: Graph) -> None:
     notes, choice = notes_of(small_graph)
-    assert notes[0].startswith("Attention: csr on cpu, fp32 (")
-    assert "directed edges: too few to repay compiling fused_cpu)." in notes[0]
+    assert notes[0].startswith("Attention: csr on cpu (")
+    assert "directed edges: too few to repay compiling fused_cpu)" in notes[0]
     assert choice.name == "csr"
     notes, choice = notes_of(small_graph, attention="gather", precision="bf16")
-    assert notes[0] == "Attention: gather on cpu, bf16 (asked for)."
+    assert notes[0] == "Attention: gather on cpu (asked for), bf16 (asked for)."
     assert choice == Choice("gather", "asked for")
 
 
@@ -225,7 +225,7 @@ def test_a_run_names_its_attention_in_its_notes_manifests_and_embeddings(tmp_pat
     )
     watch = Notes()
     pipeline.run(settings, tmp_path, watch=watch)
-    assert "Attention: gather on cpu, fp32 (asked for)." in watch.notes
+    assert "Attention: gather on cpu (asked for), fp32 (7,940 directed edges: small)." in watch.notes
     [stored] = tmp_path.rglob("hgt_embeddings.parquet")
     assert read_embeddings(stored).metadata["attention"] == "gather"
     manifest = json.loads((stored.parent / "manifest.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The two innermost steps of the fused attention against numpy."""
+"""The innermost steps of the fused attention, written as vector instructions, against numpy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from rxweave.embed.attention.vectors import REGISTERS, dots, weighted_sum
+from rxweave.embed.attention.vectors import REGISTERS, dots, rows_together, times_matrix, weighted_sum
 
 ROWS, PARTS, COLUMN_FROM = 12, 3, 1000
 
@@ -69,6 +69,17 @@ def compiled(shape: Shape) -> tuple[Callable[..., None], Callable[..., None]]:
         weighted_sum(heads, dim, weights, offset, table, part, columns, first, count, column_from, last, out)
 
     return run_dots, run_sum
+
+
+@cache
+def compiled_map(shape: Shape, together: int) -> Callable[..., None]:
+    heads, dim = shape.heads, shape.dim
+
+    @njit
+    def run(table, part, rows, first, weight, out):
+        times_matrix(heads, dim, together, table, part, rows, first, weight, out)
+
+    return run
 
 
 def edges(rng: np.random.Generator) -> np.ndarray:
@@ -147,3 +158,24 @@ def test_nan_and_infinity_keep_their_meaning(shape: Shape, rng: np.random.Genera
     run_sum(np.ones((3, shape.heads), shape.real), 0, table, 0, columns, 0, 3, 0, total)
     assert np.flatnonzero(np.isnan(total)).tolist() == [3]
     assert np.flatnonzero(np.isinf(total)).tolist() == [shape.dim + 3]
+
+
+@pytest.mark.parametrize("together", [1, 3, 8])
+@pytest.mark.parametrize("shape", [Shape(3, 24), Shape(2, 64, bfloat16=True), Shape(3, 24, np.float64)], ids=str)
+def test_rows_are_multiplied_by_the_matrix_of_each_head(shape: Shape, together: int, rng: np.random.Generator) -> None:
+    run = compiled_map(shape, together)
+    table, numbers = shape.table(rng)
+    rows = rng.integers(0, ROWS, 20)
+    weight = rng.standard_normal((shape.heads, shape.dim, shape.dim)).astype(shape.real)
+    for part in range(PARTS):
+        for first in (0, 5, 20 - together):
+            out = np.full((together + 1, shape.width), 7, shape.real)
+            run(table, part, rows, first, weight, out)
+            x = numbers[rows[first : first + together], part].reshape(together, shape.heads, shape.dim)
+            expected = np.einsum("rhi,hij->rhj", x, weight.astype(np.float64)).reshape(together, -1)
+            np.testing.assert_allclose(out[:together], expected, rtol=shape.tolerance, atol=50 * shape.tolerance)
+            assert (out[together:] == 7).all()
+
+
+def test_as_many_rows_are_taken_together_as_registers_hold() -> None:
+    assert [rows_together(dim) for dim in (8, 24, 32, 64, 128, 256, 512)] == [8, 8, 8, 4, 2, 1, 1]

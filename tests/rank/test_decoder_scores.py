@@ -45,7 +45,9 @@ def trained_on(graph: Graph, *, log_scale: float = 0.0) -> Trained:
     encoder = HGT(shape, generator=generator)
     vectors = vectors_of(graph, dim=DIM)
     features = torch.zeros(graph.num_nodes, 4)
-    return Trained(vectors, graph, features, encoder, decoder, (), "cpu", Choice("csr", "asked for"))
+    return Trained(
+        vectors, graph, features, encoder, decoder, (), "cpu", Choice("csr", "asked for"), Choice("fp32", "asked for")
+    )
 
 
 def logits(trained: Trained, relation: int) -> np.ndarray:

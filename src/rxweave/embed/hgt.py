@@ -44,6 +44,7 @@ class HGT(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
+        self.precision = precision
         self.compute = COMPUTE[precision]
         self.input = (
             None

@@ -22,7 +22,7 @@ from rxweave.embed.train import Trained
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 
-SAVED_AS = "rxweave hgt 1"
+SAVED_AS = "rxweave hgt 2"
 """What the file `config.json` says it is."""
 
 
@@ -50,6 +50,7 @@ def save_model(trained: Trained, graph: Graph, settings: EmbedSettings, seed: in
             "graph": graph.name,
             "seed": seed,
             "settings": settings.model_dump(mode="json"),
+            "precision": trained.encoder.precision,
             "node_types": graph.node_types,
             "relations": [asdict(relation) for relation in graph.relations],
             "shape": trained.encoder.shape,
@@ -85,7 +86,7 @@ def load_model(folder: Path) -> tuple[HGT, DistMult, Float[Tensor, "nodes featur
         if features is not None and features.shape != (shape.type_offsets[-1], shape.feature_dim):
             raise ValueError(f"features have the shape {tuple(features.shape)}")
         generator = torch.Generator().manual_seed(0)  # every weight is replaced
-        encoder = HGT(shape, generator=generator, precision=settings.precision)  # csr: it runs anywhere
+        encoder = HGT(shape, generator=generator, precision=config["precision"])  # csr: it runs anywhere
         decoder = DistMult(len(config["relations"]), shape.embedding_dim, generator=generator)
         for part, module in (("encoder", encoder), ("decoder", decoder)):
             module.load_state_dict(

@@ -65,7 +65,8 @@ class ScoredEmbeddings:
 class Objective:
     """Which facts a step scores and what it minimises, on one graph."""
 
-    def __init__(self, graph: Graph, settings: EmbedSettings) -> None:
+    def __init__(self, graph: Graph, settings: EmbedSettings, precision: str = "fp32") -> None:
+        self.compute = COMPUTE[precision]
         self.graph = graph
         self.settings = settings
         self.sampler = FactSampler(graph, settings)
@@ -89,7 +90,7 @@ class Objective:
             weight = self.weights[batch.relation] * batch.share
             weights = decoder.weights(batch.relation)
             loss, d_weights = add_link_gradient(
-                scored.z, scored.gradient, weights.detach(), batch, weight, COMPUTE[self.settings.precision]
+                scored.z, scored.gradient, weights.detach(), batch, weight, self.compute
             )
             check_finite(loss, f"the link loss of {self.graph.relations[batch.relation]}")
             weights.backward(d_weights)  # type: ignore[no-untyped-call]  # torch stub

@@ -59,11 +59,12 @@ def initial_state(
     num_relations: int,
     device: torch.device,
     attention: str,
+    precision: str,
     features: Tensor | None = None,
 ) -> TrainingState:
     """Give the state before the first step; `num_relations` are directed ones. Features are made unless given.
 
-    `attention` names the implementation that the encoder uses.
+    `attention` names the implementation that the encoder uses, `precision` is "fp32" or "bf16".
     """
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -81,7 +82,7 @@ def initial_state(
         num_layers=settings.num_layers,
         num_heads=settings.num_heads,
     )
-    encoder = HGT(shape, generator=generator, attention=attention, precision=settings.precision).to(device)
+    encoder = HGT(shape, generator=generator, attention=attention, precision=precision).to(device)
     decoder = DistMult(len(graph.relations), settings.embedding_dim, generator=generator).to(device)
     optimiser = torch.optim.AdamW(
         learnt(features, encoder, decoder).values(),

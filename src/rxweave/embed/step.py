@@ -56,12 +56,14 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
             link, treatment = setup.objective.score_facts(scored, state.decoder, chosen, state.rng)
             contrastive = setup.objective.contrast(scored, state.rng)
         with memory_for("passing gradients back", _wide(settings)):
-            z.backward(scored.gradient)
+            z.backward(scored.gradient)  # type: ignore[no-untyped-call]  # torch stub
             del z, scored
-            pairs = [(x, leaf.grad) for x, leaf in zip(states, held, strict=True) if x.requires_grad]
+            learnt = [x for x in states if x.requires_grad]
+            gradients = [leaf.grad for leaf in held if leaf.requires_grad]
             del states, held
             give_back_holes()
-            torch.autograd.backward(*zip(*pairs, strict=True))
+            torch.autograd.backward(learnt, gradients)
+            del learnt, gradients
             norm = _gradient_norm(state)
     except NotFiniteError as error:
         where = _origin(setup, state, features, visible)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import build_index
-from rxweave.embed.attention.choose import Choice, choose_attention
+from rxweave.embed.attention.choose import Choice, choose_attention, choose_precision
 from rxweave.embed.checkpoint import Identity
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.device import choose_device
@@ -55,6 +55,7 @@ class Trained:
     history: tuple[Epoch, ...]
     device: str
     attention: Choice
+    precision: Choice
 
 
 @freed_memory_kept()
@@ -93,7 +94,8 @@ def train(
             num_edges=index.num_edges,
             head_dim=settings.hidden_dim // settings.num_heads,
         )
-        on_note(f"Attention: {attention.name} on {device}, {settings.precision} ({attention.reason}).")
+        precision = choose_precision(settings.precision, device=device.type, num_edges=index.num_edges)
+        on_note(f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason}).")
         state = initial_state(
             graph,
             settings,
@@ -101,9 +103,10 @@ def train(
             num_relations=index.num_relations,
             device=device,
             attention=attention.name,
+            precision=precision.name,
             features=None if saved is None else saved.features,
         )
-        objective = Objective(graph, settings)
+        objective = Objective(graph, settings, precision.name)
     if saved is not None:
         saved.restore(state)
     setup = Setup(graph, settings, index, objective, device, graph.degrees > 0)
@@ -139,6 +142,7 @@ def train(
         tuple(state.history),
         str(device),
         attention,
+        precision,
     )
 
 

@@ -148,7 +148,7 @@ def _unzstd(path: Path, raw: bytes, lines: int | None = None) -> bytes:
     # separator that no text holds it hands over whole lines.
     try:
         column = pl.read_csv(
-            raw, has_header=False, schema={"line": pl.String}, separator="\x1f", quote_char=None, n_rows=lines
+            raw, has_header=False, schema={"line": pl.String}, separator="\x00", quote_char=None, n_rows=lines
         )["line"]
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import torch
+
 from rxweave.errors import ConfigError
 
 FUSED_CPU_FROM = 500_000
@@ -13,7 +15,7 @@ FUSED_CPU_FROM = 500_000
 
 @dataclass(frozen=True)
 class Choice:
-    """An implementation of attention, by its name in `IMPLEMENTATIONS`, and the reason in words."""
+    """What was chosen, an attention of `IMPLEMENTATIONS` or a precision, and the reason in words."""
 
     name: str
     reason: str
@@ -37,6 +39,29 @@ def choose_attention(asked: str, *, device: str, num_edges: int, head_dim: int) 
     if num_edges < FUSED_CPU_FROM:
         return Choice("csr", f"{num_edges:,} directed edges: too few to repay compiling fused_cpu")
     return _first_of("fused_cpu", "csr", kind, head_dim, "about twice as slow")
+
+
+def choose_precision(asked: str, *, device: str, num_edges: int) -> Choice:
+    """Give "fp32" or "bf16"; for "auto" bf16 where it was measured to cost no quality and to save much time.
+
+    That is on CPUs that multiply bfloat16 themselves, on graphs large enough for `fused_cpu`.
+    """
+    if asked != "auto":
+        return Choice(asked, "asked for")
+    if device.partition(":")[0] != "cpu":
+        return Choice("fp32", f"bf16 has not been measured on {device}")
+    if num_edges < FUSED_CPU_FROM:
+        return Choice("fp32", f"{num_edges:,} directed edges: small")
+    if not multiplies_bfloat16():
+        return Choice("fp32", "this processor has no bfloat16 products")
+    return Choice("bf16", "this processor multiplies bfloat16; sums stay float32")
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for products of bfloat16 (AVX512-BF16 or AMX), as far as torch tells."""
+    cpu = torch.cpu
+    asked = (getattr(cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(supported() for supported in asked if supported is not None)
 
 
 def why_not(name: str, *, device: str, head_dim: int) -> str | None:

@@ -10,8 +10,9 @@ Only pairs and senders that have edges exist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -96,7 +97,8 @@ class MessageIndex:
     def to(self, device: torch.device | str) -> MessageIndex:
         """Give the same index with its arrays on another device."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return MessageIndex(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in parts.items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in parts.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 def build_index(graph: Graph) -> MessageIndex:

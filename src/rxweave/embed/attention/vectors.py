@@ -93,7 +93,9 @@ def times_matrix(typing_context, heads, dim, together, table, part, rows, first,
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         step = _Step(context, builder, names, signature.args, arguments, real=weight.dtype)
-        lines = [step.table_row(step.load_index("rows", r), step.value["part"]) for r in range(step.constant("together"))]
+        lines = [
+            step.table_row(step.load_index("rows", r), step.value["part"]) for r in range(step.constant("together"))
+        ]
         vectors = range(0, step.dim, step.lanes)
         with cgutils.for_range(builder, LONG(step.heads), intp=LONG) as head:
             sums = [[cgutils.alloca_once(builder, step.vector) for _ in vectors] for _ in lines]

@@ -107,7 +107,7 @@ def _zstd_lines(path: Path) -> Iterator[bytes]:
     # separator that no text holds it hands over whole lines.
     with decoding(path, "zstd"):
         lines = pl.scan_csv(
-            path, has_header=False, schema={"line": pl.String}, separator="\x1f", quote_char=None
+            path, has_header=False, schema={"line": pl.String}, separator="\x00", quote_char=None
         ).collect_batches(maintain_order=True, chunk_size=1 << 11)
         for batch in lines:
             yield ("\n".join(batch["line"].fill_null("")) + "\n").encode()

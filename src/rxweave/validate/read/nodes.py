@@ -180,7 +180,7 @@ def _read_lines(path: Path) -> pl.DataFrame:
     with decoding(path, "a list of ids"):
         schema = {"node_id": pl.String}
         # A separator that no text holds: the whole line is the id, commas and spaces included.
-        lines = pl.read_csv(data.rstrip(), has_header=False, schema=schema, separator="\x1f", quote_char=None)
+        lines = pl.read_csv(data.rstrip(), has_header=False, schema=schema, separator="\x00", quote_char=None)
         return lines.select(pl.col("node_id").fill_null("").str.strip_chars())
 
 
