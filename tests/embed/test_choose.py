@@ -14,7 +14,14 @@ from small_training import SEED, SETTINGS
 
 from rxweave import pipeline
 from rxweave.embed.attention import IMPLEMENTATIONS, choose, fused_cuda
-from rxweave.embed.attention.choose import FUSED_CPU_FROM, Choice, choose_attention, why_not
+from rxweave.embed.attention.choose import (
+    FUSED_CPU_FROM,
+    Choice,
+    choose_attention,
+    choose_precision,
+    multiplies_bfloat16,
+    why_not,
+)
 from rxweave.embed.store import read_embeddings
 from rxweave.embed.train import train
 from rxweave.errors import ConfigError
@@ -151,6 +158,39 @@ def test_every_implementation_is_known_here() -> None:
     assert settings_names == {"auto", *IMPLEMENTATIONS}
 
 
+# Precision
+
+
+def precision(device: str, *, num_edges: int = MANY) -> Choice:
+    return choose_precision("auto", device=device, num_edges=num_edges)
+
+
+def test_bfloat16_is_chosen_for_large_graphs_on_processors_that_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "multiplies_bfloat16", lambda: True)
+    assert precision("cpu").name == "bf16"
+    assert precision("cpu", num_edges=FEW) == Choice("fp32", "499,999 directed edges: small")
+    assert precision("cuda:0") == Choice("fp32", "bf16 has not been measured on cuda:0")
+    assert precision("mps").name == "fp32"
+    monkeypatch.setattr(choose, "multiplies_bfloat16", lambda: False)
+    assert precision("cpu") == Choice("fp32", "this processor has no bfloat16 products")
+
+
+@pytest.mark.parametrize("asked", ["fp32", "bf16"])
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_the_precision_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch, asked: str, multiplies: bool) -> None:
+    monkeypatch.setattr(choose, "multiplies_bfloat16", lambda: multiplies)
+    for device in ("cpu", "cuda", "mps"):
+        assert choose_precision(asked, device=device, num_edges=MANY) == Choice(asked, "asked for")
+
+
+def test_a_torch_that_cannot_tell_is_taken_to_have_no_bfloat16_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not multiplies_bfloat16()
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert multiplies_bfloat16()
+
+
 # In a training
 
 
@@ -220,13 +260,15 @@ class Notes(Watch):
 
 def test_a_run_names_its_attention_in_its_notes_manifests_and_embeddings(tmp_path: Path) -> None:
     sizes = ["embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16", "embed.num_epochs=1"]
-    settings = settings_from(
-        {"load.kg": "demo:400"}, [*sizes, "embed.attention=gather", "embed.device=cpu", "rank.num_trees=2"]
-    )
+    asked = ["embed.attention=gather", "embed.precision=bf16", "embed.device=cpu", "rank.num_trees=2"]
+    settings = settings_from({"load.kg": "demo:400"}, sizes + asked)
     watch = Notes()
     pipeline.run(settings, tmp_path, watch=watch)
-    assert "Attention: gather on cpu (asked for), fp32 (7,940 directed edges: small)." in watch.notes
+    assert "Attention: gather on cpu (asked for), bf16 (asked for)." in watch.notes
     [stored] = tmp_path.rglob("hgt_embeddings.parquet")
-    assert read_embeddings(stored).metadata["attention"] == "gather"
-    manifest = json.loads((stored.parent / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["results"]["attention"] == {"name": "gather", "reason": "asked for", "device": "cpu"}
+    metadata = read_embeddings(stored).metadata
+    assert [metadata[key] for key in ("device", "attention", "precision")] == ["cpu", "gather", "bf16"]
+    results = json.loads((stored.parent / "manifest.json").read_text(encoding="utf-8"))["results"]
+    assert results["device"] == "cpu"
+    assert results["attention"] == {"name": "gather", "reason": "asked for"}
+    assert results["precision"] == {"name": "bf16", "reason": "asked for"}

@@ -73,6 +73,7 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
         ) from None
     with memory_for("updating the weights", _wide(settings)):
         _update(setup, state, number, norm)
+    give_back_holes()
     return Losses(link, treatment, contrastive), norm
 
 

@@ -28,7 +28,7 @@ from rxweave.embed.history import Epoch
 from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memory_for
 from rxweave.embed.keeper import CheckpointKeeper
 from rxweave.embed.measures import TypeMeasures, is_due, measure_types
-from rxweave.embed.memory import freed_memory_kept
+from rxweave.embed.memory import freed_memory_kept, give_back_holes
 from rxweave.embed.objective import Objective
 from rxweave.embed.state import TrainingState, initial_state
 from rxweave.embed.step import Setup, embed, take_step
@@ -109,6 +109,7 @@ def train(
         objective = Objective(graph, settings, precision.name)
     if saved is not None:
         saved.restore(state)
+    give_back_holes()
     setup = Setup(graph, settings, index, objective, device, graph.degrees > 0)
     with deferred_ctrl_c(on_note) as stop_asked:
         while len(state.history) < settings.num_epochs:
