@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from autograd_link_loss import batch_rows, link_loss
 
 from rxweave.config import EmbedSettings
 from rxweave.embed import train as training
@@ -15,7 +16,7 @@ from rxweave.embed.attention import build_index
 from rxweave.embed.batches import FactSampler
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.hgt import HGT, HGTShape
-from rxweave.embed.objective import ScoredEmbeddings, batch_rows, link_loss
+from rxweave.embed.objective import ScoredEmbeddings
 from rxweave.embed.spectrum import effective_rank, numerical_rank
 from rxweave.errors import ConfigError, InputError, TrainingError
 from rxweave.graph.build import Graph

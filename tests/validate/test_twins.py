@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from rxweave.validate import twins
-from rxweave.validate.twins import TWIN_DISTANCE, has_near_twin, has_twin, shares_vector_with_another_kind
+from rxweave.embed import likeness
+from rxweave.embed.likeness import TWIN_DISTANCE, has_twin
+from rxweave.validate.twins import has_near_twin, shares_vector_with_another_kind
 
 
 def nearest(vectors: np.ndarray) -> np.ndarray:
@@ -47,8 +48,8 @@ def test_the_search_through_blocks_marks_the_same(monkeypatch: pytest.MonkeyPatc
     expected = nearest(vectors) < 1
     assert np.abs(nearest(vectors) - 1).min() > 1e-4
     assert 0.02 < expected.mean() < 0.98
-    monkeypatch.setattr(twins, "NEIGHBOURS", 1)
-    monkeypatch.setattr(twins, "BLOCK", 7)
+    monkeypatch.setattr(likeness, "NEIGHBOURS", 1)
+    monkeypatch.setattr(likeness, "BLOCK", 7)
     assert has_twin(vectors).tolist() == expected.tolist()
 
 

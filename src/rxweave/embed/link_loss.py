@@ -1,7 +1,7 @@
 """The link loss of a batch of facts and its gradient, computed by hand a few rows at a time.
 
 Autograd would keep and revisit a dozen arrays of facts × dims from main memory; here each group of facts stays in the
-cache from its embeddings to their gradients. `objective.link_loss` says what is computed; a test holds them equal.
+cache from its embeddings to their gradients. `tests/embed/autograd_link_loss.py` says the same plainly, for autograd.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ def add_link_gradient(
     compute: torch.dtype | None = None,
 ) -> tuple[float, Float[Tensor, " dim"]]:
     """Add to `gradient` that of share × the batch's link loss; give the loss and share × its gradient of `weights`.
+
+    The loss is the mean cross-entropy of picking a fact's true end among shared negatives, summed over both sides; a
+    negative that is in truth another known end is left out. Against one negative per fact this ranks far better on the
+    side with many candidates, because every fact competes with many ends at once (Sun et al. 2019; Ruffinelli et al.
+    2020 compare losses).
 
     `weights` are the relation's of DistMult. With `compute=torch.bfloat16` the products with the negatives take
     rounded inputs; sums, probabilities and gradients stay as z is.

@@ -1,4 +1,4 @@
-"""What training minimises: rank true ends above false ones, and keep nodes that share genes together."""
+"""What keeps nodes that share genes together; the loss that ranks true ends is in `link_loss`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-
-def ranking_loss(
-    true_score: Float[Tensor, " facts"],
-    false_scores: Float[Tensor, "facts negatives"],
-    also_true: Bool[Tensor, "facts negatives"],
-) -> Float[Tensor, ""]:
-    """Give the mean cross-entropy of picking the true end among shared negatives.
-
-    A negative that is in truth another known end (`also_true`) is left out of the sum. Against one negative per
-    fact this ranks far better on the side with many candidates, because every fact competes with many ends at once
-    (Sun et al. 2019; Ruffinelli et al. 2020 compare losses).
-    """
-    competing = torch.cat([true_score[:, None], false_scores.masked_fill(also_true, -torch.inf)], 1)
-    return (competing.logsumexp(1) - true_score).mean()
 
 
 def contrastive_loss(

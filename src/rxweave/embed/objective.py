@@ -13,12 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
-from rxweave.embed.batches import FactBatch, FactSampler
+from rxweave.embed.batches import FactSampler
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.finite import check_finite
 from rxweave.embed.hgt import COMPUTE
 from rxweave.embed.link_loss import add_link_gradient
-from rxweave.embed.loss import contrastive_loss, ranking_loss
+from rxweave.embed.loss import contrastive_loss
 from rxweave.embed.similarity import gene_sharing
 from rxweave.graph.build import Graph
 
@@ -115,25 +115,6 @@ class Objective:
             )
             total += loss / len(self.alike)
         return total
-
-
-def batch_rows(batch: FactBatch) -> Tensor:
-    """Give the nodes whose embeddings a batch needs, in the order in which `link_loss` takes them."""
-    return torch.from_numpy(np.concatenate([batch.source, batch.target, batch.other_sources, batch.other_targets]))
-
-
-def link_loss(z: Float[Tensor, "rows dim"], batch: FactBatch, decoder: DistMult) -> Tensor:
-    """Give the ranking loss of a batch from both sides; `z` are the embeddings of `batch_rows`."""
-    sizes = [len(batch.source), len(batch.target), len(batch.other_sources), len(batch.other_targets)]
-    source, target, other_sources, other_targets = torch.split(z, sizes)
-    forward = decoder.project(source, batch.relation)
-    backward = decoder.project(target, batch.relation)
-    true_score = (forward * target).sum(1)
-    target_also_true = torch.from_numpy(batch.target_also_true).to(z.device)
-    source_also_true = torch.from_numpy(batch.source_also_true).to(z.device)
-    return ranking_loss(true_score, forward @ other_targets.T, target_also_true) + ranking_loss(
-        true_score, backward @ other_sources.T, source_also_true
-    )
 
 
 def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:

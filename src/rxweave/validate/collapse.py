@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
+from rxweave.embed.likeness import has_twin, unit_rows
 from rxweave.embed.spectrum import effective_rank, numerical_rank
 from rxweave.embed.store import Embeddings
 from rxweave.errors import ConfigError
@@ -20,11 +21,10 @@ from rxweave.validate.geometry import (
     measure_cosines,
     measure_spread,
     rankme_interval,
-    unit_rows,
 )
 from rxweave.validate.intervals import SpreadIntervals, bootstrap_mean, spread_intervals
 from rxweave.validate.neighbours import Neighbours, Purity, measure_neighbours, type_purity
-from rxweave.validate.twins import has_near_twin, has_twin, shares_vector_with_another_kind
+from rxweave.validate.twins import has_near_twin, shares_vector_with_another_kind
 
 __all__ = [
     "CollapseReport",

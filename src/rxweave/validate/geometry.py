@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
+from rxweave.embed.likeness import mean_cosine, row_lengths, unit_rows
+
 Interval = tuple[float, float]
 UNDEFINED = float("nan")
 
@@ -132,17 +134,6 @@ def measure_spread(
     )
 
 
-def mean_cosine(vectors: Float[np.ndarray, "nodes dim"], *, floor: float = 0.0) -> float:
-    """Give the mean cosine over all pairs of different nodes, exactly and without forming the pairs.
-
-    With unit vectors u it is (‖Σu‖² − n) / (n(n−1)), since ‖Σu‖² is the sum over all pairs and n self-pairs
-    of 1. Vectors no longer than `floor` have no direction and are left out; NaN when fewer than two are left.
-    """
-    unit = unit_rows(vectors, floor=floor)
-    num, total = len(unit), unit.sum(axis=0)
-    return float((total @ total - num) / (num * (num - 1))) if num >= 2 else UNDEFINED
-
-
 def rank_of_spectrum(values: Float[np.ndarray, " values"]) -> float:
     """Give exp of the entropy of the normalised singular values; 0 when all are 0."""
     positive = values[values > 0]
@@ -208,18 +199,6 @@ def rankme_interval(vectors: Float32[np.ndarray, "nodes dim"]) -> Interval:
     reach = NORMAL_95 * float(np.sqrt(num / (num - 1) * (influence**2).sum()))
     value = float(np.exp(entropy))
     return max(value - reach, 1.0), min(value + reach, float(min(num, dim)))
-
-
-def unit_rows(vectors: Float[np.ndarray, "nodes dim"], *, floor: float = 0.0) -> Float[np.ndarray, "directed dim"]:
-    """Give the vectors longer than `floor`, scaled to length 1, in the precision they came in."""
-    lengths = row_lengths(vectors)
-    kept = lengths > floor
-    return np.asarray(vectors[kept] / lengths[kept, None], vectors.dtype)
-
-
-def row_lengths(vectors: Float[np.ndarray, "nodes dim"]) -> Float[np.ndarray, " nodes"]:
-    """Give each vector's length, summed in float64: a float32 square overflows above 1e19."""
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)))
 
 
 def _spectrum(exact: Float[np.ndarray, "nodes dim"], floor: float) -> Float[np.ndarray, " values"]:

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from rxweave.embed.likeness import row_lengths
 from rxweave.embed.store import Embeddings
 from rxweave.validate.collapse import CollapseReport
-from rxweave.validate.geometry import row_lengths
 from rxweave.validate.plots import COLOURS, ImageFormat, blank_figure, literal, render
 
 PER_ROW = 3

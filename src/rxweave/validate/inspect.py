@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from rxweave.embed.likeness import row_lengths
 from rxweave.embed.store import Embeddings
 from rxweave.graph.build import Graph
-from rxweave.validate.geometry import UNDEFINED, row_lengths
+from rxweave.validate.geometry import UNDEFINED
 from rxweave.validate.identity import directed_matrices
 from rxweave.validate.neighbours import nearest_rows
 from rxweave.validate.on_graph import rows_on_graph

@@ -10,9 +10,10 @@ import scipy.linalg
 from jaxtyping import Bool, Float, Float32, Float64, Int
 from sklearn.metrics import roc_auc_score
 
+from rxweave.embed.likeness import unit_rows
 from rxweave.graph.build import Graph
 from rxweave.kg.tables import Relation
-from rxweave.validate.geometry import NOISE, UNDEFINED, Interval, unit_rows
+from rxweave.validate.geometry import NOISE, UNDEFINED, Interval
 from rxweave.validate.intervals import bootstrap_mean
 
 MOST_FACTS = 2000

@@ -17,10 +17,11 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.stats import rankdata
 
+from rxweave.embed.likeness import row_lengths
 from rxweave.embed.store import Embeddings
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
-from rxweave.validate.geometry import Interval, row_lengths
+from rxweave.validate.geometry import Interval
 from rxweave.validate.on_graph import vectors_on_graph
 
 SHUFFLES = 200

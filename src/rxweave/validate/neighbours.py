@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from rxweave.validate.geometry import UNDEFINED, Interval, row_lengths
+from rxweave.embed.likeness import row_lengths
+from rxweave.validate.geometry import UNDEFINED, Interval
 from rxweave.validate.intervals import FEWEST, bootstrap_mean, half_samples
 
 NEIGHBOURS = 10

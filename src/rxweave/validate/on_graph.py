@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int
 
+from rxweave.embed.likeness import row_lengths
 from rxweave.embed.store import Embeddings
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
-from rxweave.validate.geometry import NOISE, UNDEFINED, Interval, row_lengths
+from rxweave.validate.geometry import NOISE, UNDEFINED, Interval
 from rxweave.validate.identity import EdgeCounts, EdgeShare, edge_share
 from rxweave.validate.links import (
     RelationLinks,
