@@ -19,7 +19,7 @@ from rxweave.benchmark.measure import Row, default_limits, estimated_gb, measure
 from rxweave.benchmark.speed import compare
 from rxweave.benchmark.tables import markdown, speed_sheets
 from rxweave.benchmark.watched import Ending, Limits
-from rxweave.benchmark.worker import Task, command, main, run_task
+from rxweave.benchmark.worker import PLAIN, Task, command, main, run_task
 from rxweave.cli import main as rxweave_main
 from rxweave.errors import ConfigError
 from rxweave.graph.primekg_shape import num_directed_edges
@@ -59,6 +59,12 @@ def test_a_worker_measures_every_implementation(implementation: str) -> None:
     assert row.index_seconds is not None
     assert row.peak_gb is not None
     assert row.peak_gb > 0.1
+
+
+@pytest.mark.slow  # compiles for a quarter of a minute
+def test_the_plain_loops_are_measured_as_any_other() -> None:
+    row = measure(replace(TINY, implementation=PLAIN), LIMITS)
+    assert (row.implementation, row.status, len(row.epochs)) == (PLAIN, "measured", 2)
 
 
 def test_a_worker_measures_epochs_of_the_real_training_and_ends_it_early() -> None:

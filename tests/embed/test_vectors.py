@@ -1,16 +1,19 @@
-"""The innermost steps of the fused attention, written as vector instructions, against numpy."""
+"""The innermost steps of the fused attention, as vector instructions and as plain loops, against numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numba import njit
 
-from rxweave.embed.attention.vectors import REGISTERS, dots, rows_together, times_matrix, weighted_sum
+from rxweave.benchmark import plain_steps
+from rxweave.embed.attention import vectors
+from rxweave.embed.attention.vectors import REGISTERS, rows_together
 
 ROWS, PARTS, COLUMN_FROM = 12, 3, 1000
 
@@ -23,13 +26,20 @@ class Shape:
     dim: int
     real: type = np.float32
     bfloat16: bool = False
+    plain: bool = False
+    """Whether they are computed by the plain loops of the benchmark."""
+
+    @property
+    def steps(self) -> ModuleType:
+        return plain_steps if self.plain else vectors
 
     @property
     def width(self) -> int:
         return self.heads * self.dim
 
     def __str__(self) -> str:
-        return f"{self.heads}x{self.dim}-{'bfloat16-' if self.bfloat16 else ''}{self.real.__name__}"
+        kind = f"{'bfloat16-' if self.bfloat16 else ''}{self.real.__name__}{'-plain' if self.plain else ''}"
+        return f"{self.heads}x{self.dim}-{kind}"
 
     def table(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A table (rows, parts, width), and its numbers as float64."""
@@ -52,12 +62,15 @@ SHAPES = [
     Shape(3, 24, bfloat16=True),
     Shape(5, 64, bfloat16=True),
     Shape(7, 24, np.float64),  # five and two
+    Shape(3, 24, plain=True),
+    Shape(2, 32, bfloat16=True, plain=True),
 ]
 
 
 @cache
 def compiled(shape: Shape) -> tuple[Callable[..., None], Callable[..., None]]:
     heads, dim = shape.heads, shape.dim
+    dots, weighted_sum = shape.steps.dots, shape.steps.weighted_sum
 
     @njit
     def run_dots(vector, table, part, columns, first, count, column_from, out):
@@ -74,6 +87,7 @@ def compiled(shape: Shape) -> tuple[Callable[..., None], Callable[..., None]]:
 @cache
 def compiled_map(shape: Shape, together: int) -> Callable[..., None]:
     heads, dim = shape.heads, shape.dim
+    times_matrix = shape.steps.times_matrix
 
     @njit
     def run(table, part, rows, first, weight, out):
@@ -160,8 +174,16 @@ def test_nan_and_infinity_keep_their_meaning(shape: Shape, rng: np.random.Genera
     assert np.flatnonzero(np.isinf(total)).tolist() == [shape.dim + 3]
 
 
+MATRIX_SHAPES = [
+    Shape(3, 24),
+    Shape(2, 64, bfloat16=True),
+    Shape(3, 24, np.float64),
+    Shape(2, 32, bfloat16=True, plain=True),
+]
+
+
 @pytest.mark.parametrize("together", [1, 3, 8])
-@pytest.mark.parametrize("shape", [Shape(3, 24), Shape(2, 64, bfloat16=True), Shape(3, 24, np.float64)], ids=str)
+@pytest.mark.parametrize("shape", MATRIX_SHAPES, ids=str)
 def test_rows_are_multiplied_by_the_matrix_of_each_head(shape: Shape, together: int, rng: np.random.Generator) -> None:
     run = compiled_map(shape, together)
     table, numbers = shape.table(rng)

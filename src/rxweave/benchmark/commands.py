@@ -29,6 +29,7 @@ Dim = Annotated[int, typer.Option(help="Length of each embedding.")]
 Layers = Annotated[int, typer.Option(help="Rounds of messages.")]
 Features = Annotated[str, typer.Option(help="Node features of the training epochs: learned or svd.")]
 Precision = Annotated[str, typer.Option(help="fp32 or bf16, of our encoder.")]
+Order = Annotated[str, typer.Option(help="Nodes of a type by key, degree or rcm (reverse Cuthill–McKee).")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Memory = Annotated[
     float | None, typer.Option(help="Stop a worker that holds more, in 10^9 bytes (default: 80 % of what is free).")
@@ -44,7 +45,7 @@ def speed(
     *,
     scale: Scale = 0.125,
     implementations: Annotated[
-        str, typer.Option(help="Comma-separated, as csr,pyg-patched (default: all there are).")
+        str, typer.Option(help="Comma-separated, as csr,pyg-patched (default: all but fused_cpu-plain).")
     ] = "",
     epochs: Epochs = 3,
     threads: Threads = None,
@@ -54,6 +55,7 @@ def speed(
     layers: Layers = 2,
     features: Features = "learned",
     precision: Precision = "fp32",
+    node_order: Order = "key",
     device: Device = "cpu",
     max_memory_gb: Memory = None,
     time_limit: Time = 600.0,
@@ -68,6 +70,7 @@ def speed(
     """
     from rxweave.benchmark.machine import cores
     from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.node_order import checked_order
     from rxweave.benchmark.speed import compare
     from rxweave.benchmark.worker import Task
 
@@ -81,6 +84,7 @@ def speed(
         layers=layers,
         features=features,
         precision=precision,
+        node_order=checked_order(node_order),
         device=device,
         seed=seed,
     )
@@ -105,6 +109,7 @@ def scaling(
     layers: Layers = 2,
     features: Features = "learned",
     precision: Precision = "fp32",
+    node_order: Order = "key",
     device: Device = "cpu",
     max_memory_gb: Memory = None,
     time_limit: Time = 600.0,
@@ -115,6 +120,7 @@ def scaling(
     """How one implementation's cost grows with edges, width of the layers and threads, with the fitted exponents."""
     from rxweave.benchmark.machine import cores
     from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.node_order import checked_order
     from rxweave.benchmark.scaling import study_scaling, varied_from
     from rxweave.benchmark.worker import Task
 
@@ -129,6 +135,7 @@ def scaling(
         layers=layers,
         features=features,
         precision=precision,
+        node_order=checked_order(node_order),
         device=device,
         seed=seed,
     )

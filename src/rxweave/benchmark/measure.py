@@ -15,13 +15,13 @@ from typing import Any
 from rxweave.benchmark.machine import cores
 from rxweave.benchmark.memory import available
 from rxweave.benchmark.watched import Ending, Limits, Status, run_watched, thread_settings
-from rxweave.benchmark.worker import PYG, Task, command
+from rxweave.benchmark.worker import PLAIN, PYG, Task, command
 from rxweave.embed.attention import IMPLEMENTATIONS
 from rxweave.embed.train import choose_device
 from rxweave.errors import ConfigError, did_you_mean
 from rxweave.graph.primekg_shape import node_counts, num_directed_edges
 
-KNOWN = (*IMPLEMENTATIONS, *PYG)
+KNOWN = (*IMPLEMENTATIONS, PLAIN, *PYG)
 MEMORY_SHARE = 0.8
 """Share of the free memory that a worker may take by default."""
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|MemoryError|SIGKILL")

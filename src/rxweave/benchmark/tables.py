@@ -145,7 +145,17 @@ def command_line(name: str, task: Task, chosen: str) -> str:
     words = [f"rxweave benchmark {name} --scale {task.scale:g} --epochs {task.epochs} --threads {task.threads}", chosen]
     words += [
         f"--{option.replace('_', '-')} {getattr(task, option)}"
-        for option in ("heads", "hidden_dim", "embedding_dim", "layers", "features", "precision", "device", "seed")
+        for option in (
+            "heads",
+            "hidden_dim",
+            "embedding_dim",
+            "layers",
+            "features",
+            "precision",
+            "node_order",
+            "device",
+            "seed",
+        )
         if getattr(task, option) != getattr(default, option)
     ]
     return " ".join(words)

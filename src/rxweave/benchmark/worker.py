@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from rxweave.benchmark.machine import busy_seconds
 from rxweave.benchmark.memory import forget_peak, peak, resident
+from rxweave.benchmark.node_order import NodeOrder, reordered
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import build_index
 from rxweave.embed.features import FEATURE_RMS
@@ -32,6 +33,8 @@ from rxweave.graph.primekg_shape import primekg_shaped
 
 PYG = ("pyg-patched", "pyg-kept", "pyg")
 """PyTorch Geometric's HGTConv: with its relation transform as one product per edge type, and as shipped."""
+PLAIN = "fused_cpu-plain"
+"""`fused_cpu` on plain Numba loops in place of its vector instructions."""
 Workload = Literal["encoder", "epoch"]
 Tell = Callable[..., None]
 """Writes a line of the journal: the name of what happened, and its figures."""
@@ -55,6 +58,7 @@ class Task:
     """Of the workload `epoch`, as in `embed.features`; the encoder's are frozen random numbers."""
     precision: str = "fp32"
     """As in `embed.precision`; PyTorch Geometric's encoder is always in float32."""
+    node_order: NodeOrder = "key"
     device: str = "cpu"
     seed: int = 0
 
@@ -76,7 +80,12 @@ class Task:
 def run_task(task: Task, tell: Tell) -> None:
     """Measure one task. Tells `ready`, then `epoch` for each epoch, then `done`."""
     torch.set_num_threads(task.threads)
-    graph = primekg_shaped(task.scale, seed=task.seed)
+    if task.implementation == PLAIN:
+        from rxweave.benchmark.plain_steps import put_in_place
+
+        put_in_place()
+        task = replace(task, implementation="fused_cpu")
+    graph = reordered(primekg_shaped(task.scale, seed=task.seed), task.node_order)
     if task.workload == "epoch":
         _measure_training(task, graph, tell)
     elif task.implementation in PYG:

@@ -24,7 +24,7 @@ from numba.extending import overload
 from rxweave.embed.attention.vectors import dots, rows_together, times_matrix, weighted_sum
 
 # Sums may be reordered and fused; NaN and infinity keep their meaning, since the guards of training rely on it.
-_ARITHMETIC = {"reassoc", "contract", "arcp", "nsz", "afn"}
+ARITHMETIC = {"reassoc", "contract", "arcp", "nsz", "afn"}
 NEVER = -1e30
 """The highest logit of a node that nothing has reached yet; finite, so that no ∞ − ∞ can arise."""
 
@@ -42,12 +42,12 @@ class Loops:
 
 
 @no_type_check  # Numba compiles these functions: it wants bare signatures, and no wrapper of a type checker
-def _number(value):
+def number(value):
     """A table's entry as a number; bfloat16 is the upper half of a float32."""
     raise NotImplementedError
 
 
-@overload(_number, inline="always")
+@overload(number, inline="always")
 @no_type_check
 def _number_of(value):
     if isinstance(value, types.Integer):
@@ -81,7 +81,7 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
     never = real(NEVER)
     together = rows_together(dim)
 
-    @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
+    @njit(parallel=True, fastmath=ARITHMETIC, cache=True, boundscheck=False)
     def transform(x, x_part, x_rows, weight, y, y_part, y_rows, add, threads):
         """y[y_rows[i]] = x[x_rows[i]] · weight, head by head; added to what is there if `add`."""
         rows = len(x_rows)
@@ -104,19 +104,19 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                         for j in range(width):
                             out[j] = got[k, j]
 
-    @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
+    @njit(parallel=True, fastmath=ARITHMETIC, cache=True, boundscheck=False)
     def copy(x, x_part, x_rows, y, y_part, y_rows, add, threads):
         """y[y_rows[i]] = x[x_rows[i]]; added to what is there if `add`."""
         for i in prange(len(x_rows)):
             got, out = x[x_rows[i], x_part], y[y_rows[i], y_part]
             if add:
                 for j in range(width):
-                    out[j] += _number(got[j])
+                    out[j] += number(got[j])
             else:
                 for j in range(width):
-                    out[j] = _number(got[j])
+                    out[j] = number(got[j])
 
-    @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
+    @njit(parallel=True, fastmath=ARITHMETIC, cache=True, boundscheck=False)
     def receive(
         start, first, last, column, column_from, asked, table, key, value, node, gathered, highest, total, received,
         longest, threads
@@ -167,7 +167,7 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                     heads, dim, weight, 0, table, value, column, begin, count, column_from, end_of_columns, into
                 )
 
-    @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
+    @njit(parallel=True, fastmath=ARITHMETIC, cache=True, boundscheck=False)
     def receive_backward(
         start, first, last, column, column_from, asked, d_gathered, table, key, value, node, log_total, along, shares,
         d_asked, gathered, wants_gathered, threads
@@ -205,7 +205,7 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                             heads, dim, kept, 0, table, value, column, begin, count, column_from, end_of_columns, into
                         )
 
-    @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
+    @njit(parallel=True, fastmath=ARITHMETIC, cache=True, boundscheck=False)
     def send_backward(
         start, first, last, row_of, place_of, first_row, first_edge, shares, asked, d_gathered, d_table, d_key, d_value,
         rows, threads
@@ -231,7 +231,7 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                         heads, dim, weight, 0, d_gathered, 0, row_of, begin, count, first_row, end_of_rows, to_value
                     )
 
-    @njit(parallel=True, fastmath=_ARITHMETIC, cache=True, boundscheck=False)
+    @njit(parallel=True, fastmath=ARITHMETIC, cache=True, boundscheck=False)
     def outer(x, x_part, x_rows, y, y_part, y_rows, sums, threads):
         """sums[thread, head] = Σ over its rows of x[x_rows[i]]ᵀ · y[y_rows[i]], head by head."""
         rows = len(x_rows)
@@ -252,11 +252,11 @@ def loops_for(heads: int, dim: int, real: type) -> Loops:
                     at = head * dim
                     for i in range(dim):
                         into = sums[thread, head, i]
-                        a0, a1 = _number(x0[at + i]), _number(x1[at + i]) * use1
-                        a2, a3 = _number(x2[at + i]) * use2, _number(x3[at + i]) * use3
+                        a0, a1 = number(x0[at + i]), number(x1[at + i]) * use1
+                        a2, a3 = number(x2[at + i]) * use2, number(x3[at + i]) * use3
                         for j in range(dim):
-                            b0, b1 = _number(y0[at + j]), _number(y1[at + j])
-                            b2, b3 = _number(y2[at + j]), _number(y3[at + j])
+                            b0, b1 = number(y0[at + j]), number(y1[at + j])
+                            b2, b3 = number(y2[at + j]), number(y3[at + j])
                             into[j] += a0 * b0 + a1 * b1 + a2 * b2 + a3 * b3
 
     return Loops(transform, copy, receive, receive_backward, send_backward, outer)
