@@ -10,10 +10,11 @@ from rxweave.config import RunSettings
 from rxweave.embed.checkpoint import check_present
 from rxweave.embed.device import choose_device
 from rxweave.embed.history import write_history
+from rxweave.embed.place import this_place
 from rxweave.embed.store import write_embeddings
 from rxweave.embed.train import train
 from rxweave.errors import ConfigError
-from rxweave.pipeline import describe, load
+from rxweave.pipeline import assist, describe, load
 from rxweave.settings import settings_from
 from rxweave.validate.collapse import measure_collapse
 from rxweave.validate.control import untrained_vectors
@@ -87,6 +88,8 @@ def embed_graph(
     training_file = output_csv.with_suffix(".training.parquet")
     checkpoint = output_csv.with_suffix(".checkpoint.safetensors")
     choose_device(settings.embed.device)
+    if not this_place().first:
+        assist(load(settings)[1], settings, checkpoint=checkpoint, resume=resume)
     if resume:
         check_present(checkpoint)
     watch.stage("load")

@@ -310,5 +310,7 @@ def _explain(error: Exception) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"rxweave: {message}", err=True)
+    from rxweave.embed.place import told_rank
+
+    typer.echo(f"rxweave{told_rank()}: {message}", err=True)
     return code

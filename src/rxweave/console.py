@@ -23,6 +23,7 @@ from rich.text import Text
 from rxweave.artifacts import plain
 from rxweave.config import RunSettings
 from rxweave.embed.history import Epoch
+from rxweave.embed.place import this_place
 from rxweave.graph.build import Graph
 from rxweave.kg.tables import KnowledgeGraph, Roles
 from rxweave.pipeline import RunResult
@@ -46,11 +47,12 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 class RichWatch(Watch):
     """Draws stages and one live line on standard error, so that standard output stays clean.
 
-    Where standard error is no terminal, plain lines tell about every tenth of the training.
+    Where standard error is no terminal, plain lines tell about every tenth of the training. Of several ranks only the
+    first draws.
     """
 
     def __init__(self, num_epochs: int, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = Console(stderr=True, quiet=quiet or not this_place().first)
         self.num_epochs = num_epochs
         self.roles: Roles | None = None
         self.ranks: dict[str, float] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from rxweave.embed.checkpoint import check_present
 from rxweave.embed.device import choose_device
 from rxweave.embed.history import write_history
 from rxweave.embed.model_file import save_model
+from rxweave.embed.place import this_place
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.embed.train import Trained, train
 from rxweave.graph.build import Graph, build_graph
@@ -67,9 +69,14 @@ def run(
     same result on one machine's CPU. A finished run of the same graph under `out` is replaced at the end; that of
     another graph, or files of someone else, only with `force`. Training that was stopped or killed goes on from its
     checkpoint under `out`, if it is of this very training; `resume` True insists on that, False starts anew. Raises
-    RxweaveError for input or settings that cannot work; what an earlier run left then stays as it was.
+    RxweaveError for input or settings that cannot work; what an earlier run left then stays as it was. Of several ranks
+    that torchrun started, only the first comes back: the others help it train, and end.
     """
     work = Workspace(out, settings, watch or Watch())
+    if not this_place().first:
+        graph = load(settings)[1]
+        split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
+        assist(training_graph(graph, split), settings, checkpoint=work.checkpoint, resume=resume)
     try:
         result = _run(work, force=force, resume=resume)
         work.publish()
@@ -163,6 +170,12 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
         )
         write_report(data, work.reporting / "report.html", work.reporting / "metrics.json")
     return RunResult(kg, verdict, metrics, predictions, work.root / "08_reporting" / "report.html", work)
+
+
+def assist(graph: Graph, settings: RunSettings, *, checkpoint: Path, resume: bool | None) -> NoReturn:
+    """Train along with the first rank, which does everything else, and end this process: SystemExit with 0."""
+    train(graph, settings.embed, seed=settings.seed, checkpoint=checkpoint, resume=resume)
+    raise SystemExit(0)
 
 
 def build(settings: RunSettings, out: Path, *, force: bool = False) -> tuple[KnowledgeGraph, Path]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from rxweave.config import EmbedSettings
+from rxweave.embed.place import ALONE, Place
 from rxweave.graph.build import Graph
 
 
@@ -63,9 +64,13 @@ class _KnownEnds:
 
 
 class FactSampler:
-    """Draws, step by step, which facts to hide and score; every relation in every step."""
+    """Draws, step by step, which facts to hide and score; every relation in every step.
 
-    def __init__(self, graph: Graph, settings: EmbedSettings) -> None:
+    With several ranks all draw the same, and each makes batches of its share of the facts.
+    """
+
+    def __init__(self, graph: Graph, settings: EmbedSettings, place: Place = ALONE) -> None:
+        self.place = place
         self.graph = graph
         self.settings = settings
         self.treatment_like = set(graph.drug_disease_relations())
@@ -96,20 +101,31 @@ class FactSampler:
         return mask
 
     def micro_batches(self, chosen: list[Int[np.ndarray, " _"]], rng: np.random.Generator) -> Iterator[FactBatch]:
-        """Cut the chosen facts into `accumulation_steps` micro-batches and give each relation's part of each."""
+        """Cut the chosen facts into `accumulation_steps` micro-batches and give each relation's part of each.
+
+        Of each of these, every rank gets an equal part of the facts, with the same negatives.
+        """
         for part in range(self.settings.accumulation_steps):
             for r, facts in enumerate(chosen):
                 batch = np.array_split(facts, self.settings.accumulation_steps)[part]
                 if len(batch):
-                    yield self._batch(r, batch, len(batch) / len(facts), rng)
+                    negatives = self._negatives(r, rng)
+                    ours = np.array_split(batch, self.place.size)[self.place.rank]
+                    if len(ours):
+                        yield self._batch(r, ours, len(ours) / len(facts), *negatives)
 
-    def _batch(self, r: int, facts: Int[np.ndarray, " facts"], share: float, rng: np.random.Generator) -> FactBatch:
+    def _batch(
+        self,
+        r: int,
+        facts: Int[np.ndarray, " facts"],
+        share: float,
+        other_sources: Int[np.ndarray, " sources"],
+        other_targets: Int[np.ndarray, " targets"],
+    ) -> FactBatch:
         relation = self.graph.relations[r]
         source, target = self.graph.facts[r][:, facts]
         source_rows = self.graph.rows_of(relation.source_type)
         target_rows = self.graph.rows_of(relation.target_type)
-        other_sources = self._negatives(r, source_rows, rng)
-        other_targets = self._negatives(r, target_rows, rng)
         targets_of, sources_of = self.known[r]
         return FactBatch(
             relation=r,
@@ -122,7 +138,15 @@ class FactSampler:
             target_also_true=targets_of.among(source, other_targets, target_rows),
         )
 
-    def _negatives(self, r: int, rows: slice, rng: np.random.Generator) -> Int[np.ndarray, " negatives"]:
+    def _negatives(
+        self, r: int, rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " sources"], Int[np.ndarray, " targets"]]:
+        """Draw other sources and other targets for facts of a relation."""
+        relation = self.graph.relations[r]
+        first, second = (self.graph.rows_of(t) for t in (relation.source_type, relation.target_type))
+        return self._drawn(r, first, rng), self._drawn(r, second, rng)
+
+    def _drawn(self, r: int, rows: slice, rng: np.random.Generator) -> Int[np.ndarray, " negatives"]:
         wanted = self.settings.num_treatment_negatives if r in self.treatment_like else self.settings.num_negatives
         size = rows.stop - rows.start
         if size <= wanted:

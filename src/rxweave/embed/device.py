@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from rxweave.embed.place import Place, this_place
 from rxweave.errors import ConfigError
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -12,8 +13,32 @@ DEVICES = ("cpu", "cuda", "mps")
 def choose_device(asked: str | None) -> torch.device:
     """Give the asked-for device, or the best one present: CUDA, then Apple's MPS, then CPU.
 
-    Raises ConfigError for a device that is unknown or absent.
+    Of several ranks, each takes the CUDA device of its place on its machine. Raises ConfigError for a device that is
+    unknown or absent, or that ranks cannot share.
     """
+    place = this_place()
+    if place.size == 1:
+        return _asked_or_best(asked)
+    if asked is None and torch.cuda.device_count() == 0:
+        asked = "cpu"  # MPS has no way to sum over ranks
+    return _of_rank(_asked_or_best(asked), place)
+
+
+def _of_rank(device: torch.device, place: Place) -> torch.device:
+    if str(device) not in ("cpu", "cuda"):  # MPS, or one CUDA device for all
+        raise ConfigError(
+            f"device is {str(device)!r}, which {place.size} ranks cannot share. Use device=cpu, or device=cuda with a "
+            "CUDA device for each rank."
+        )
+    if device.type == "cuda" and place.local_rank >= (count := torch.cuda.device_count()):
+        raise ConfigError(
+            f"This is rank {place.local_rank + 1} of its machine, where torch sees {count} CUDA devices; each rank "
+            f"needs one. Start at most {count} (--nproc-per-node {count}), or use device=cpu."
+        )
+    return torch.device("cuda", place.local_rank) if device.type == "cuda" else device
+
+
+def _asked_or_best(asked: str | None) -> torch.device:
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if asked is None:
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if count[kind]))

@@ -17,6 +17,7 @@ from rxweave.embed.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from rxweave.embed.ranks import Ranks
 from rxweave.embed.state import TrainingState
 
 
@@ -30,6 +31,8 @@ class CheckpointKeeper:
     """Save after every so many epochs; 0: only when training ends early, and at its end."""
     saved_epoch: int = 0
     """The epoch of the checkpoint that lies at `path`; 0 before there is one."""
+    writes: bool = True
+    """Whether this process saves; of several ranks the first does, and the others only read."""
 
     def find(self, *, resume: bool | None, say: Callable[[str], None]) -> Checkpoint | None:
         """Give the checkpoint to go on from, if there is one.
@@ -62,7 +65,7 @@ class CheckpointKeeper:
     def save_if_due(self, state: TrainingState, num_epochs: int, warn: Callable[[str], None]) -> None:
         """Save in every so many epochs, and after the last; training goes on when that fails, and `warn` says so."""
         number = len(state.history)
-        if self.path is None or number == self.saved_epoch:
+        if self.path is None or not self.writes or number == self.saved_epoch:
             return
         if number == num_epochs or (self.every and number % self.every == 0):
             problem = self._write(self.path, state)
@@ -71,6 +74,8 @@ class CheckpointKeeper:
 
     def save(self, state: TrainingState) -> str:
         """Save now, if there is anything to save; give a sentence on what can be resumed."""
+        if not self.writes:
+            return ""
         if self.path is None:
             return "Nothing was saved: no place for checkpoints was given."
         problem = ""
@@ -93,6 +98,25 @@ class CheckpointKeeper:
             )
         self.saved_epoch = len(state.history)
         return None
+
+
+def find_on_all(
+    keeper: CheckpointKeeper, ranks: Ranks, *, resume: bool | None, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """Give the checkpoint that the first rank goes on from, read by every rank; CheckpointError where it is not found.
+
+    The first rank looks before the others, since it may put a file aside.
+    """
+    saved = keeper.find(resume=resume, say=say) if ranks.place.first else None
+    epoch = ranks.decided(0 if saved is None else len(saved.history))
+    if epoch and not ranks.place.first:
+        saved = keeper.find(resume=True, say=say)
+        if keeper.saved_epoch != epoch:
+            raise CheckpointError(
+                f"{keeper.path} is of epoch {keeper.saved_epoch} for {ranks.place} and of epoch {epoch} for the first.",
+                "All ranks must see the same files: share the folder between the machines.",
+            )
+    return saved
 
 
 def _free_space(path: Path) -> str:

@@ -19,6 +19,7 @@ from rxweave.embed.finite import check_finite
 from rxweave.embed.hgt import COMPUTE
 from rxweave.embed.link_loss import add_link_gradient
 from rxweave.embed.loss import contrastive_loss
+from rxweave.embed.place import ALONE, Place
 from rxweave.embed.similarity import gene_sharing
 from rxweave.graph.build import Graph
 
@@ -63,13 +64,17 @@ class ScoredEmbeddings:
 
 
 class Objective:
-    """Which facts a step scores and what it minimises, on one graph."""
+    """Which facts a step scores and what it minimises, on one graph.
 
-    def __init__(self, graph: Graph, settings: EmbedSettings, precision: str = "fp32") -> None:
+    With several ranks every loss is this rank's part: their sum over ranks, and that of the gradients, is the whole.
+    """
+
+    def __init__(self, graph: Graph, settings: EmbedSettings, precision: str = "fp32", place: Place = ALONE) -> None:
+        self.place = place
         self.compute = COMPUTE[precision]
         self.graph = graph
         self.settings = settings
-        self.sampler = FactSampler(graph, settings)
+        self.sampler = FactSampler(graph, settings, place)
         self.weights = _relation_weights(graph, settings)
         self.alike = _similar_nodes(graph, settings)
         # A node without facts has a zero vector, whose direction, and so its gradient, means nothing.
@@ -102,9 +107,11 @@ class Objective:
     def contrast(self, scored: ScoredEmbeddings, rng: np.random.Generator) -> float:
         """Back-propagate the contrastive loss of a step; give its mean over the node types that have one."""
         total = 0.0
-        for node_type, matrix in self.alike.items():
+        for turn, (node_type, matrix) in enumerate(self.alike.items()):
             linked = self.linked[node_type]
             nodes = np.sort(rng.choice(linked, min(len(linked), CONTRASTIVE_NODES), replace=False))
+            if turn % self.place.size != self.place.rank:
+                continue  # another rank's; all draw the same
             similar = torch.from_numpy(matrix[nodes][:, nodes].toarray()).to(scored.z.device)
             rows = torch.from_numpy(nodes + self.graph.rows_of(node_type).start)
             loss = scored.backward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from rxweave.embed.finite import NotFiniteError, bad_activation, bad_gradient, b
 from rxweave.embed.interruptions import memory_for
 from rxweave.embed.memory import give_back_holes
 from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings, dropout
+from rxweave.embed.ranks import Ranks
 from rxweave.embed.schedule import rate
 from rxweave.embed.state import TrainingState
 from rxweave.errors import TrainingError
@@ -33,6 +34,7 @@ class Setup:
     device: torch.device
     active: Bool[np.ndarray, " nodes"]
     """Nodes that have facts."""
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, float]:
@@ -65,6 +67,9 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
             torch.autograd.backward(learnt, gradients)
             del learnt, gradients
             norm = _gradient_norm(state)
+            if setup.ranks.place.size > 1:  # only now: what is not finite should be told by the rank where it was
+                setup.ranks.sum_gradients(state.weights().values())
+                norm = _gradient_norm(state)
     except NotFiniteError as error:
         where = _origin(setup, state, features, visible)
         raise TrainingError(
@@ -74,7 +79,7 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
     with memory_for("updating the weights", _wide(settings)):
         _update(setup, state, number, norm)
     give_back_holes()
-    return Losses(link, treatment, contrastive), norm
+    return Losses(*setup.ranks.sum((link, treatment, contrastive))), norm
 
 
 def embed(setup: Setup, state: TrainingState, *, after: int) -> Float32[np.ndarray, "nodes dim"]:

@@ -10,30 +10,33 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import build_index
 from rxweave.embed.attention.choose import Choice, choose_attention, choose_precision
-from rxweave.embed.checkpoint import Identity
+from rxweave.embed.checkpoint import Checkpoint, Identity
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.device import choose_device
 from rxweave.embed.guards import collapsing_types, new_warnings
 from rxweave.embed.hgt import HGT
 from rxweave.embed.history import Epoch
 from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memory_for
-from rxweave.embed.keeper import CheckpointKeeper
+from rxweave.embed.keeper import CheckpointKeeper, find_on_all
 from rxweave.embed.measures import TypeMeasures, is_due, measure_types
 from rxweave.embed.memory import freed_memory_kept, give_back_holes
 from rxweave.embed.objective import Objective
+from rxweave.embed.ranks import RankError, Ranks, joined
 from rxweave.embed.state import TrainingState, initial_state
 from rxweave.embed.step import Setup, embed, take_step
 from rxweave.embed.usage import memory_now, memory_peak
-from rxweave.errors import CollapseError, InputError
+from rxweave.errors import CollapseError, InputError, TrainingError
 from rxweave.graph.build import Graph
 
 __all__ = ["Epoch", "Trained", "choose_device", "train"]
@@ -77,15 +80,38 @@ def train(
     (Ctrl-C waits for the end of the epoch). `resume` None goes on from that file if it is of this very training, and
     puts it aside if not; True insists on it; False starts anew.
 
+    Started by torchrun, the ranks share the scoring of facts and all give the same result, which is that of one process
+    but for rounding; the first alone tells and saves.
+
     Raises InputError for a graph without facts, ConfigError for a device that cannot be used, CheckpointError for a
-    checkpoint that cannot be resumed, TrainingError when a value is not finite or memory runs out, and CollapseError
-    under on_collapse=stop.
+    checkpoint that cannot be resumed, TrainingError when a value is not finite, memory runs out or another rank fails,
+    and CollapseError under on_collapse=stop.
     """
     if graph.num_facts == 0:
         raise InputError(f"{graph.name} has {graph.num_nodes:,} nodes and no fact between them: nothing to learn.")
     device = choose_device(settings.device)
     keeper = CheckpointKeeper(checkpoint, Identity.of(graph, settings, seed), settings.checkpoint_every)
-    saved = keeper.find(resume=resume, say=on_note)
+    with joined(device) as ranks:
+        if not ranks.place.first:
+            on_epoch, on_note, on_warning, keeper.writes = None, _keep_silent, _keep_silent, False
+        ranks.check_same(keeper.identity, device)
+        saved = find_on_all(keeper, ranks, resume=resume, say=on_note)
+        return _train(graph, settings, seed, device, ranks, keeper, saved, on_epoch, on_note, on_warning)
+
+
+def _train(
+    graph: Graph,
+    settings: EmbedSettings,
+    seed: int,
+    device: torch.device,
+    ranks: Ranks,
+    keeper: CheckpointKeeper,
+    saved: Checkpoint | None,
+    on_epoch: Callable[[Epoch], None] | None,
+    on_note: Callable[[str], None],
+    on_warning: Callable[[str], None],
+) -> Trained:
+    """Train from the start or from what was saved, as one of some ranks."""
     with memory_for("preparing the graph", "limit_nodes, or leave out node types with include_node_types"):
         index = build_index(graph).to(device)
         attention = choose_attention(
@@ -106,33 +132,36 @@ def train(
             precision=precision.name,
             features=None if saved is None else saved.features,
         )
-        objective = Objective(graph, settings, precision.name)
+        objective = Objective(graph, settings, precision.name, ranks.place)
     if saved is not None:
         saved.restore(state)
+    ranks.spread([state.features, *state.weights().values()])
     give_back_holes()
-    setup = Setup(graph, settings, index, objective, device, graph.degrees > 0)
+    setup = Setup(graph, settings, index, objective, device, graph.degrees > 0, ranks)
     with deferred_ctrl_c(on_note) as stop_asked:
         while len(state.history) < settings.num_epochs:
-            epoch, shortage = None, ""
+            epoch, shortage = None, TrainingError("")
             try:
                 epoch = _epoch(setup, state)
-            except OutOfMemoryError as error:
-                shortage = str(error)
+            except (OutOfMemoryError, RankError) as error:
+                shortage = type(error)(str(error))
             if epoch is None:  # out here: the handler keeps alive the very tensors that took the memory
-                raise OutOfMemoryError(f"{shortage} {keeper.save(state)}")
+                raise type(shortage)(f"{shortage} {keeper.save(state)}".strip())
             state.close(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
             for warning in epoch.warnings.values():
                 on_warning(warning)
             keeper.save_if_due(state, settings.num_epochs, on_warning)
-            if settings.on_collapse == "stop" and (types := collapsing_types(state.history, graph.roles)):
+            types = collapsing_types(state.history, graph.roles) if settings.on_collapse == "stop" else []
+            if types := ranks.decided(types):
                 raise CollapseError(
                     f"Stopped after epoch {epoch.number}, since on_collapse=stop and {' and '.join(types)} embeddings "
                     f"are collapsing. {keeper.save(state)} To train on all the same: --on-collapse warn."
                 )
-            if stop_asked():
-                on_note(f"Stopped after epoch {epoch.number} of {settings.num_epochs}. {keeper.save(state)}")
+            if ranks.any(stop_asked()):
+                told = ranks.first_does(partial(keeper.save, state))
+                on_note(f"Stopped after epoch {epoch.number} of {settings.num_epochs}. {told}")
                 raise KeyboardInterrupt
     return Trained(
         embed(setup, state, after=settings.num_epochs),
@@ -147,6 +176,10 @@ def train(
     )
 
 
+def _keep_silent(text: str) -> None:
+    """What other ranks than the first tell of their training, which is the same one."""
+
+
 def _epoch(setup: Setup, state: TrainingState) -> Epoch:
     """Take the steps of an epoch, measure what is due, and give its record; out of memory, `state` may be saved."""
     settings, number = setup.settings, len(state.history) + 1
@@ -157,7 +190,7 @@ def _epoch(setup: Setup, state: TrainingState) -> Epoch:
         measures = TypeMeasures()
         if is_due(number, settings.num_epochs):
             measures = measure_types(setup.graph, embed(setup, state, after=number), setup.active, state.rng)
-    except OutOfMemoryError:
+    except (OutOfMemoryError, RankError):
         state.rewind(streams)
         raise
     link, treatment, contrastive = np.mean([(s.link, s.treatment, s.contrastive) for s, _ in steps], axis=0).tolist()
