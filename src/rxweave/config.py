@@ -64,6 +64,12 @@ class EmbedSettings(Settings):
     masked_share: float = Field(
         0.4, gt=0, lt=1, description="Largest share of a relation's facts scored (and so hidden) in a step."
     )
+    edge_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the other facts left out of a step's messages, drawn anew in each."
+    )
+    relation_balance: float = Field(
+        1.0, ge=0, le=1, description="1: every relation weighs the same in the loss; 0: by its number of facts."
+    )
     num_negatives: int = Field(64, ge=1, description="Shared negatives per side, drawn from the right type.")
     num_treatment_negatives: int = Field(
         2048, ge=1, description="The same for drug–disease relations; small types are taken whole."
@@ -78,6 +84,12 @@ class EmbedSettings(Settings):
     )
     clip_norm: float | None = Field(
         10.0, gt=0, description="A step's gradient longer than this is shortened to it; none: never."
+    )
+    early_stopping: int | None = Field(
+        None,
+        ge=1,
+        description="End training after this many epochs without a better rank of the validation treatments (as "
+        "measured about every tenth of the epochs), and keep the best weights; unset: never.",
     )
     checkpoint_every: int = Field(
         10, ge=0, description="Epochs between checkpoints; 0: only when training ends, early or not."

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from rxweave.artifacts import plain
 from rxweave.config import RunSettings
-from rxweave.embed.history import Epoch
+from rxweave.embed.history import UNKNOWN, Epoch
 from rxweave.embed.place import this_place
 from rxweave.graph.build import Graph
 from rxweave.kg.tables import KnowledgeGraph, Roles
@@ -56,6 +56,7 @@ class RichWatch(Watch):
         self.num_epochs = num_epochs
         self.roles: Roles | None = None
         self.ranks: dict[str, float] = {}
+        self.held_out = UNKNOWN
         self.seconds: deque[float] = deque(maxlen=10)
         self.bars = Progress(
             TextColumn("  {task.description}", markup=False),
@@ -82,14 +83,15 @@ class RichWatch(Watch):
         self.console.print(_text(name, "bold"))
 
     def training(self, graph: Graph) -> None:
-        self.roles, self.ranks = graph.roles, {}
+        self.roles, self.ranks, self.held_out = graph.roles, {}, UNKNOWN
         self.seconds.clear()
 
     def epoch(self, epoch: Epoch) -> None:
         self.ranks = epoch.effective_rank or self.ranks
+        self.held_out = self.held_out if math.isnan(epoch.held_out) else epoch.held_out
         self.seconds.append(epoch.seconds)
         losses = f"link {epoch.link:.3f} contr {epoch.contrastive:.3f} total {epoch.total:.3f}"
-        told = [losses, *self._ranks(), self._costs(epoch)]
+        told = [losses, *self._ranks(), *self._held_out(), self._costs(epoch)]
         detail = (" · " if self.console.width >= _WIDE_ENOUGH else "\n").join(told)
         self.bars.update(
             self.task,
@@ -110,6 +112,9 @@ class RichWatch(Watch):
         roles = () if self.roles is None else (self.roles.drug, self.roles.disease)
         shown = [name for name in roles if name in self.ranks] or [min(self.ranks, key=self.ranks.__getitem__)]
         return ["effective rank " + ", ".join(f"{_clean(name)} {self.ranks[name]:.0f}" for name in shown)]
+
+    def _held_out(self) -> list[str]:
+        return [] if math.isnan(self.held_out) else [f"held-out MRR {self.held_out:.3f}"]
 
     def _costs(self, epoch: Epoch) -> str:
         """Seconds per epoch and time left, by the last ten epochs, and the most memory held."""

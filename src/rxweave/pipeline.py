@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from rxweave.config import RunSettings
 from rxweave.embed.checkpoint import check_present
 from rxweave.embed.device import choose_device
+from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import write_history
 from rxweave.embed.model_file import save_model
 from rxweave.embed.place import this_place
@@ -116,6 +117,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             on_warning=watch.warning,
             checkpoint=work.checkpoint,
             resume=resume,
+            held_out=HeldOut(split.valid, split.known),
         )
         work.results["device"] = trained.device
         work.results["attention"] = asdict(trained.attention)

@@ -53,8 +53,18 @@ def test_every_relation_is_scored_within_its_limits(small_graph: Graph, sampler:
     for facts, fact in zip(chosen, small_graph.facts, strict=True):
         assert len(facts) == min(150, int(fact.shape[1] * SETTINGS.masked_share))
         assert len(np.unique(facts)) == len(facts)
-    mask = sampler.hidden_mask(chosen)
+    mask = sampler.hidden_mask(chosen, np.random.default_rng(1))
     assert mask.sum() == sum(map(len, chosen))
+
+
+def test_edge_dropout_leaves_out_a_share_of_the_other_facts(small_graph: Graph) -> None:
+    sampler = FactSampler(small_graph, SETTINGS.but(edge_dropout=0.3))
+    chosen = sampler.hide(np.random.default_rng(0))
+    first, second = (sampler.hidden_mask(chosen, np.random.default_rng(seed)) for seed in (1, 2))
+    scored = FactSampler(small_graph, SETTINGS).hidden_mask(chosen, np.random.default_rng(1))
+    assert first[scored].all()
+    assert 0.27 < first[~scored].mean() < 0.33
+    assert (first != second).any()
 
 
 def test_micro_batches_cover_the_chosen_facts_once(small_graph: Graph, sampler: FactSampler) -> None:

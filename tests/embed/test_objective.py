@@ -28,6 +28,15 @@ def with_isolated(small_graph: Graph) -> Graph:
     return graph
 
 
+def test_relations_weigh_alike_or_by_their_facts(small_graph: Graph) -> None:
+    counts = np.array([fact.shape[1] for fact in small_graph.facts], float)
+    counts[counts == 1] = 0
+    doubled = np.where(np.isin(np.arange(len(counts)), small_graph.drug_disease_relations()), 2.0, 1.0)
+    for balance, expected in ((1.0, doubled * (counts > 0)), (0.0, doubled * counts), (0.5, doubled * counts**0.5)):
+        found = Objective(small_graph, SETTINGS.but(relation_balance=balance)).weights
+        np.testing.assert_allclose(found, expected / expected.sum())
+
+
 def embeddings_at_the_start(graph: Graph) -> torch.Tensor:
     """What an untrained encoder makes of the features of training."""
     index = build_index(graph)

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from rxweave.errors import ConfigError, InputError
+from rxweave.graph.ranks import expected_ranks
 from rxweave.rank import ranks
 from rxweave.rank.metrics import RankingMetrics, SideMetrics, evaluate_ranking
-from rxweave.rank.ranks import expected_ranks
 
 NONE = np.empty((0, 2), np.int64)
 

@@ -93,9 +93,12 @@ class FactSampler:
             chosen.append(rng.choice(num_facts, num_hidden, replace=False))
         return chosen
 
-    def hidden_mask(self, chosen: list[Int[np.ndarray, " _"]]) -> Bool[np.ndarray, " all_facts"]:
-        """Mark the chosen facts among all facts of the graph, counted relation after relation."""
-        mask = np.zeros(self.first_fact[-1], bool)
+    def hidden_mask(
+        self, chosen: list[Int[np.ndarray, " _"]], rng: np.random.Generator
+    ) -> Bool[np.ndarray, " all_facts"]:
+        """Mark the facts that a step's messages leave out, counted relation after relation: chosen or dropped."""
+        share, num_facts = self.settings.edge_dropout, self.first_fact[-1]
+        mask = rng.random(num_facts) < share if share else np.zeros(num_facts, bool)
         for first, facts in zip(self.first_fact, chosen, strict=False):
             mask[first + facts] = True
         return mask

@@ -26,6 +26,7 @@ from rxweave.embed.history import Epoch, epochs_from
 from rxweave.embed.state import TrainingState
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
+from rxweave.graph.pairs import Pairs
 
 SAVED_AS = "rxweave training 1"
 """What a checkpoint says it is."""
@@ -55,8 +56,10 @@ class Identity:
     settings: Mapping[str, object]
 
     @classmethod
-    def of(cls, graph: Graph, settings: EmbedSettings, seed: int) -> Identity:
+    def of(cls, graph: Graph, settings: EmbedSettings, seed: int, held_out: Pairs | None = None) -> Identity:
         decisive = settings.model_dump(mode="json", exclude=set(FREE))
+        if settings.early_stopping is not None and held_out is not None:  # else they decide nothing
+            decisive["held-out pairs"] = hashlib.sha256(held_out.astype("<i8").tobytes()).hexdigest()
         return cls(graph.name, graph.num_nodes, graph.num_facts, graph_fingerprint(graph), seed, decisive)
 
     def differences(self, other: Identity) -> list[str]:
@@ -99,6 +102,11 @@ class Checkpoint:
                     for key, tensor in self.tensors.items()
                     if key.startswith(begin)
                 }
+        state.best = {
+            key.removeprefix("best."): tensor.to(state.features.device)
+            for key, tensor in self.tensors.items()
+            if key.startswith("best.")
+        }
         state.generator.set_state(self.tensors["torch_random"])
         state.rng.bit_generator.state = self.numpy_random
         state.history[:] = self.history
@@ -111,6 +119,7 @@ def save_checkpoint(path: Path, identity: Identity, state: TrainingState) -> Non
         tensors[name] = parameter
         for key, value in state.optimiser.state[parameter].items():
             tensors[f"optimiser.{name}.{key}"] = value
+    tensors |= {f"best.{name}": kept for name, kept in state.best.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     told = {
         "saved_as": SAVED_AS,

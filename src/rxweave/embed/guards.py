@@ -82,13 +82,17 @@ def _low_types(history: Sequence[Epoch]) -> list[str]:
     if len(measured) < 2:
         return []
     before, now = measured[-2:]
+    low = under_alarm(before) & under_alarm(now)
     return [
         node_type
-        for node_type, alarm in now.rank_alarm.items()
-        if now.effective_rank[node_type] < alarm
-        and before.effective_rank[node_type] < alarm
-        and now.effective_rank[node_type] <= before.effective_rank[node_type]
+        for node_type in now.rank_alarm
+        if node_type in low and now.effective_rank[node_type] <= before.effective_rank[node_type]
     ]
+
+
+def under_alarm(epoch: Epoch) -> set[str]:
+    """Give the types whose effective rank was that of collapsed embeddings after an epoch."""
+    return {node_type for node_type, alarm in epoch.rank_alarm.items() if epoch.effective_rank[node_type] < alarm}
 
 
 def _rank_causes(settings: EmbedSettings) -> str:

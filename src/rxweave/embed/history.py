@@ -44,6 +44,8 @@ class Epoch:
     """The most bytes held so far."""
     warnings: dict[str, str] = field(default_factory=dict)
     """What was amiss for the first time, by what it concerns."""
+    held_out: float = UNKNOWN
+    """Mean reciprocal rank of held-out treatments, when there are any and it was measured."""
 
 
 _NUMBERS = {
@@ -52,6 +54,7 @@ _NUMBERS = {
     "treatment": ("treatment", "ranking loss of drug–disease relations alone, in nats; empty without any"),
     "contrastive": ("contrastive", "InfoNCE of nodes that share genes, in nats"),
     "total": ("total", "what is minimised: link + contrastive_weight × contrastive"),
+    "held_out": ("held_out", "mean reciprocal rank of held-out treatments by the decoder, both sides"),
     "learning_rate": ("learning_rate", "of the epoch's last step"),
     "gradient_norm": ("gradient_norm", "largest of the epoch's steps, before clipping"),
     "seconds": ("seconds", "wall time of the epoch"),

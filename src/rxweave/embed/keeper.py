@@ -62,12 +62,12 @@ class CheckpointKeeper:
         say(f"Training goes on after epoch {self.saved_epoch}, from {self.path} (--no-resume starts anew).")
         return checkpoint
 
-    def save_if_due(self, state: TrainingState, num_epochs: int, warn: Callable[[str], None]) -> None:
+    def save_if_due(self, state: TrainingState, warn: Callable[[str], None], *, at_end: bool) -> None:
         """Save in every so many epochs, and after the last; training goes on when that fails, and `warn` says so."""
         number = len(state.history)
         if self.path is None or not self.writes or number == self.saved_epoch:
             return
-        if number == num_epochs or (self.every and number % self.every == 0):
+        if at_end or (self.every and number % self.every == 0):
             problem = self._write(self.path, state)
             if problem is not None:
                 warn(f"{problem} Training goes on without.")

@@ -133,11 +133,15 @@ def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _relation_weights(graph: Graph, settings: EmbedSettings) -> list[float]:
-    """Equal weight for every relation that has facts to score, more for drug–disease relations; they sum to one."""
+    """Equal weight for every relation that has facts to score, more for drug–disease relations; they sum to one.
+
+    Under relation_balance b they are multiplied by the number of facts to the power 1 − b.
+    """
     treatment_like = set(graph.drug_disease_relations())
     weights = [
         (settings.treatment_weight if r in treatment_like else 1.0)
         * (fact.shape[1] > 1)  # a single fact is never scored
+        * fact.shape[1] ** (1 - settings.relation_balance)
         for r, fact in enumerate(graph.facts)
     ]
     return [weight / sum(weights) for weight in weights]

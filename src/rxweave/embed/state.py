@@ -29,6 +29,8 @@ class TrainingState:
     rng: np.random.Generator
     generator: torch.Generator
     history: list[Epoch] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The weights after the epoch with the best held-out score, under early stopping."""
     whole: bool = True
     """Whether it is the state after the last epoch of its history; only then may it be saved."""
 
@@ -40,6 +42,16 @@ class TrainingState:
         """An epoch is over."""
         self.history.append(epoch)
         self.whole = True
+
+    def keep_best(self) -> None:
+        """Keep a copy of the weights as they are now: they are the best so far."""
+        self.best = {name: parameter.detach().clone() for name, parameter in self.weights().items()}
+
+    def go_back_to_best(self) -> None:
+        """Put back the weights that were kept, if any were."""
+        with torch.no_grad():
+            for name, kept in self.best.items():
+                self.weights()[name].copy_(kept)
 
     def random_streams(self) -> tuple[dict[str, Any], Tensor]:
         """Give the place that both random streams have come to, for `rewind`."""

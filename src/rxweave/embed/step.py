@@ -13,6 +13,7 @@ from torch import Tensor
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import MessageIndex
 from rxweave.embed.finite import NotFiniteError, bad_activation, bad_gradient, bad_parameter, bad_rows
+from rxweave.embed.held_out import HeldOut
 from rxweave.embed.interruptions import memory_for
 from rxweave.embed.memory import give_back_holes
 from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings, dropout
@@ -35,6 +36,8 @@ class Setup:
     active: Bool[np.ndarray, " nodes"]
     """Nodes that have facts."""
     ranks: Ranks = field(default_factory=Ranks)
+    held_out: HeldOut | None = None
+    """Treatments that the graph does not hold, to be ranked now and then."""
 
 
 def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, float]:
@@ -45,7 +48,7 @@ def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, 
     settings, sampler = setup.settings, setup.objective.sampler
     chosen = sampler.hide(state.rng)
     with memory_for("passing messages", _wide(settings)):
-        visible = setup.index.without(sampler.hidden_mask(chosen))
+        visible = setup.index.without(sampler.hidden_mask(chosen, state.rng))
         features = dropout(state.features, settings.dropout, state.generator)
         states = state.encoder.states(features, visible)
         # The output map gets leaves of its own, so that z and its gradient are gone before the layers' gradients come.

@@ -25,8 +25,9 @@ from rxweave.embed.checkpoint import Checkpoint, Identity
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.device import choose_device
 from rxweave.embed.guards import collapsing_types, new_warnings
+from rxweave.embed.held_out import HeldOut, best_epoch, check_held_out, held_out_mrr
 from rxweave.embed.hgt import HGT
-from rxweave.embed.history import Epoch
+from rxweave.embed.history import UNKNOWN, Epoch
 from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memory_for
 from rxweave.embed.keeper import CheckpointKeeper, find_on_all
 from rxweave.embed.measures import TypeMeasures, is_due, measure_types
@@ -36,7 +37,7 @@ from rxweave.embed.ranks import RankError, Ranks, joined
 from rxweave.embed.state import TrainingState, initial_state
 from rxweave.embed.step import Setup, embed, take_step
 from rxweave.embed.usage import memory_now, memory_peak
-from rxweave.errors import CollapseError, InputError, TrainingError
+from rxweave.errors import CollapseError, ConfigError, InputError, TrainingError
 from rxweave.graph.build import Graph
 
 __all__ = ["Epoch", "Trained", "choose_device", "train"]
@@ -72,13 +73,15 @@ def train(
     on_warning: Callable[[str], None] = _log.warning,
     checkpoint: Path | None = None,
     resume: bool | None = None,
+    held_out: HeldOut | None = None,
 ) -> Trained:
     """Train embeddings of every node of a graph; pass the TRAINING graph, since everything in it is learnt from.
 
     The same graph, settings and seed give the same result on one machine's CPU, interrupted or not: the state is
     saved to the file `checkpoint`, if given, every `checkpoint_every` epochs, at the end, and when training ends early
     (Ctrl-C waits for the end of the epoch). `resume` None goes on from that file if it is of this very training, and
-    puts it aside if not; True insists on it; False starts anew.
+    puts it aside if not; True insists on it; False starts anew. `held_out` treatments, which the graph must not hold,
+    are ranked now and then; under early_stopping they decide when training ends and which weights are kept.
 
     Started by torchrun, the ranks share the scoring of facts and all give the same result, which is that of one process
     but for rounding; the first alone tells and saves.
@@ -87,16 +90,24 @@ def train(
     checkpoint that cannot be resumed, TrainingError when a value is not finite, memory runs out or another rank fails,
     and CollapseError under on_collapse=stop.
     """
+    if held_out is not None:
+        check_held_out(graph, held_out)
+    elif settings.early_stopping is not None:
+        raise ConfigError(
+            f"early_stopping is {settings.early_stopping}, and no treatments are held out to measure by: this training "
+            "learns from all facts. Use `rxweave run`, or choose num_epochs and leave early_stopping unset."
+        )
     if graph.num_facts == 0:
         raise InputError(f"{graph.name} has {graph.num_nodes:,} nodes and no fact between them: nothing to learn.")
     device = choose_device(settings.device)
-    keeper = CheckpointKeeper(checkpoint, Identity.of(graph, settings, seed), settings.checkpoint_every)
+    identity = Identity.of(graph, settings, seed, None if held_out is None else held_out.pairs)
+    keeper = CheckpointKeeper(checkpoint, identity, settings.checkpoint_every)
     with joined(device) as ranks:
         if not ranks.place.first:
             on_epoch, on_note, on_warning, keeper.writes = None, _keep_silent, _keep_silent, False
         ranks.check_same(keeper.identity, device)
         saved = find_on_all(keeper, ranks, resume=resume, say=on_note)
-        return _train(graph, settings, seed, device, ranks, keeper, saved, on_epoch, on_note, on_warning)
+        return _train(graph, settings, seed, device, ranks, keeper, saved, held_out, on_epoch, on_note, on_warning)
 
 
 def _train(
@@ -107,6 +118,7 @@ def _train(
     ranks: Ranks,
     keeper: CheckpointKeeper,
     saved: Checkpoint | None,
+    held_out: HeldOut | None,
     on_epoch: Callable[[Epoch], None] | None,
     on_note: Callable[[str], None],
     on_warning: Callable[[str], None],
@@ -137,9 +149,9 @@ def _train(
         saved.restore(state)
     ranks.spread([state.features, *state.weights().values()])
     give_back_holes()
-    setup = Setup(graph, settings, index, objective, device, graph.degrees > 0, ranks)
+    setup = Setup(graph, settings, index, objective, device, graph.degrees > 0, ranks, held_out)
     with deferred_ctrl_c(on_note) as stop_asked:
-        while len(state.history) < settings.num_epochs:
+        while not _finished(setup, state):
             epoch, shortage = None, TrainingError("")
             try:
                 epoch = _epoch(setup, state)
@@ -148,11 +160,13 @@ def _train(
             if epoch is None:  # out here: the handler keeps alive the very tensors that took the memory
                 raise type(shortage)(f"{shortage} {keeper.save(state)}".strip())
             state.close(epoch)
+            if settings.early_stopping is not None and best_epoch(state.history, graph.roles) == epoch.number:
+                state.keep_best()
             if on_epoch is not None:
                 on_epoch(epoch)
             for warning in epoch.warnings.values():
                 on_warning(warning)
-            keeper.save_if_due(state, settings.num_epochs, on_warning)
+            keeper.save_if_due(state, on_warning, at_end=_finished(setup, state))
             types = collapsing_types(state.history, graph.roles) if settings.on_collapse == "stop" else []
             if types := ranks.decided(types):
                 raise CollapseError(
@@ -163,8 +177,12 @@ def _train(
                 told = ranks.first_does(partial(keeper.save, state))
                 on_note(f"Stopped after epoch {epoch.number} of {settings.num_epochs}. {told}")
                 raise KeyboardInterrupt
+    if state.best:
+        best = best_epoch(state.history, graph.roles)
+        on_note(f"Ended after epoch {len(state.history)}; kept: epoch {best}, the best rank of held-out treatments.")
+        state.go_back_to_best()
     return Trained(
-        embed(setup, state, after=settings.num_epochs),
+        embed(setup, state, after=len(state.history)),
         graph,
         state.features.detach(),
         state.encoder,
@@ -180,6 +198,15 @@ def _keep_silent(text: str) -> None:
     """What other ranks than the first tell of their training, which is the same one."""
 
 
+def _finished(setup: Setup, state: TrainingState) -> bool:
+    """Whether training is over: all epochs done, or too many without a better held-out score."""
+    number, patience = len(state.history), setup.settings.early_stopping
+    if number >= setup.settings.num_epochs or patience is None:
+        return number >= setup.settings.num_epochs
+    best = best_epoch(state.history, setup.graph.roles)
+    return best is not None and number - best >= patience
+
+
 def _epoch(setup: Setup, state: TrainingState) -> Epoch:
     """Take the steps of an epoch, measure what is due, and give its record; out of memory, `state` may be saved."""
     settings, number = setup.settings, len(state.history) + 1
@@ -187,9 +214,12 @@ def _epoch(setup: Setup, state: TrainingState) -> Epoch:
     started, streams = time.perf_counter(), state.random_streams()
     try:
         steps = [take_step(setup, state, first + i) for i in range(settings.steps_per_epoch)]
-        measures = TypeMeasures()
+        measures, held_out = TypeMeasures(), UNKNOWN
         if is_due(number, settings.num_epochs):
-            measures = measure_types(setup.graph, embed(setup, state, after=number), setup.active, state.rng)
+            vectors = embed(setup, state, after=number)
+            measures = measure_types(setup.graph, vectors, setup.active, state.rng)
+            if setup.held_out is not None:
+                held_out = setup.ranks.decided(held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out))
     except (OutOfMemoryError, RankError):
         state.rewind(streams)
         raise
@@ -202,6 +232,7 @@ def _epoch(setup: Setup, state: TrainingState) -> Epoch:
         total=link + settings.contrastive_weight * contrastive,
         seconds=time.perf_counter() - started,
         **vars(measures),
+        held_out=held_out,
         gradient_norm=max(norm for _, norm in steps),
         learning_rate=state.optimiser.param_groups[0]["lr"],
         memory=memory_now(setup.device),

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from rxweave.errors import LeakError
 from rxweave.graph.build import Graph
-from rxweave.graph.pairs import check_pairs, fact_pairs, pair_codes, pair_identities, pair_keys
+from rxweave.graph.pairs import Pairs, check_pairs, fact_pairs, pair_codes, pair_identities, pair_keys
 from rxweave.graph.split import PARTS, Split
 
 SPLIT_KEY = "split"
@@ -21,12 +21,19 @@ SPLIT_KEY = "split"
 def check_no_leaks(training: Graph, split: Split) -> None:
     """Prove that the parts of a split are disjoint and that the training graph joins no held-out pair.
 
+    Raises LeakError as `check_not_joined` does, and for a pair that is in two parts.
+    """
+    _check_parts(training, split)
+    check_not_joined(training, split.held_out)
+
+
+def check_not_joined(training: Graph, held_out: Pairs) -> None:
+    """Prove that the training graph joins none of these pairs.
+
     A pair is joined by any drug–disease fact, whatever its relation and direction, between its two nodes or
     between two nodes that are the same drug and disease under other keys (see `pairs.identities`). Raises
     LeakError with the first offending pair, how many there are, and the next step.
     """
-    _check_parts(training, split)
-    held_out = split.held_out
     num_diseases = training.num_of(training.roles.disease)
     relations = training.drug_disease_relations()
     pairs_by_relation = [fact_pairs(training, r) for r in relations]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.pairs import Pairs, pair_codes
-from rxweave.rank.ranks import (
+from rxweave.graph.ranks import (
     CHUNK,
     count_in_query,
     count_negatives,

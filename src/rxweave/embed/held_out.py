@@ -1,0 +1,59 @@
+"""Treatments that the training graph does not hold, ranked while it is trained on: when to stop, and what to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from rxweave.embed.decoder import DistMult
+from rxweave.embed.guards import under_alarm
+from rxweave.embed.history import Epoch
+from rxweave.embed.treatment_scores import scored_relations, treatment_scores
+from rxweave.graph.build import Graph
+from rxweave.graph.leaks import check_not_joined
+from rxweave.graph.pairs import Pairs, check_pairs
+from rxweave.graph.ranks import expected_ranks
+from rxweave.kg.tables import Roles
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Treatment pairs to be ranked, and all pairs that a filtered rank leaves out; test pairs have no place here."""
+
+    pairs: Pairs
+    known: Pairs
+
+
+def check_held_out(graph: Graph, held_out: HeldOut) -> None:
+    """Raise LeakError when the training graph joins a held-out pair, InputError when it cannot score treatments."""
+    check_not_joined(graph, check_pairs(graph, held_out.pairs))
+    scored_relations(graph)
+
+
+def held_out_mrr(
+    vectors: Float32[np.ndarray, "nodes dim"], decoder: DistMult, graph: Graph, held_out: HeldOut
+) -> float:
+    """Give the mean reciprocal filtered rank of the held-out pairs by the decoder alone, mean of both sides.
+
+    Every pair counts once on either side: its disease among all diseases, its drug among all drugs.
+    """
+    scores = treatment_scores(vectors, decoder, graph)
+    drug_side = expected_ranks(scores.T, held_out.pairs[:, ::-1], held_out.known[:, ::-1])
+    disease_side = expected_ranks(scores, held_out.pairs, held_out.known)
+    return float(((1 / drug_side).mean() + (1 / disease_side).mean()) / 2)
+
+
+def best_epoch(history: Sequence[Epoch], roles: Roles) -> int | None:
+    """Give the number of the epoch with the best held-out score, the first of equals; None before there is one.
+
+    An epoch after which drugs or diseases are under their rank alarm counts only if every measured one is.
+    """
+    measured = [epoch for epoch in history if not np.isnan(epoch.held_out)]
+    if not measured:
+        return None
+    ours = {roles.drug, roles.disease}
+    sound = [epoch for epoch in measured if not ours & under_alarm(epoch)]
+    return max(sound or measured, key=lambda epoch: epoch.held_out).number
