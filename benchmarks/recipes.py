@@ -22,6 +22,18 @@ RECIPES: dict[str, list[str]] = {
     "default: lr 0.001, 100 epochs": [],
     "short, no contrastive term": [*_SHORT, "embed.contrastive_weight=0"],
     "short, learned features": [*_SHORT, "embed.features=learned"],
+    "short, no dropout": [*_SHORT, "embed.dropout=0"],
+    "short, edge dropout 0.3": [*_SHORT, "embed.edge_dropout=0.3"],
+    "short, 10 % of the facts scored": [*_SHORT, "embed.masked_share=0.1"],
+    "short, treatments weigh 1": [*_SHORT, "embed.treatment_weight=1"],
+    "short, treatments weigh 10": [*_SHORT, "embed.treatment_weight=10"],
+    "short, relations weigh by their facts": [*_SHORT, "embed.relation_balance=0"],
+    "short, 64 negatives for treatments too": [*_SHORT, "embed.num_treatment_negatives=64"],
+    "short, 512 negatives for all": [*_SHORT, "embed.num_negatives=512"],
+    "short, one layer": [*_SHORT, "embed.num_layers=1"],
+    "short, lr 0.001": ["embed.num_epochs=60"],
+    "short, lr 0.008": ["embed.num_epochs=60", "embed.learning_rate=0.008"],
+    "short, weight decay 0.01": [*_SHORT, "embed.weight_decay=0.01"],
 }
 COLUMNS = ("disease MRR", "Hits@10", "drug MRR", "Recall@50", "AUPRC", "AUROC", "rank drugs", "rank diseases")
 
