@@ -15,7 +15,8 @@ STAGES = ["kg", "graph", "embed", "validate", "rank", "report"]
 """A stage may import itself and the stages before it."""
 FOUNDATION = ["errors", "artifacts", "config", "__init__"]
 """May be imported by all, and import one another only."""
-TOP = ["watch", "workspace", "pipeline", "settings", "api", "console", "options", "benchmark", "cli", "__main__"]
+TOP = ["watch", "workspace", "finished_run", "usefulness", "pipeline", "settings", "api", "console", "options"]
+TOP += ["benchmark", "cli", "__main__"]
 """Stand above the stages; no stage may import them."""
 HEAVY = ["torch", "polars", "numpy", "scipy", "sklearn", "xgboost", "pydantic", "rich.table", "matplotlib"]
 

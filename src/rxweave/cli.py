@@ -202,7 +202,10 @@ def embed(
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="Embeddings: Parquet, CSV/TSV, npy, npz, word2vec, GloVe, h5ad.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Embeddings: Parquet, CSV/TSV, npy, npz, word2vec, GloVe, h5ad (default: those of --run)."),
+    ] = None,
     types: Annotated[
         Path | None,
         typer.Option(help="A table of id (or node_key) and type: for a file without types, or in place of its own."),
@@ -216,6 +219,10 @@ def validate(
     graph: Annotated[
         str | None,
         typer.Option(help="The graph that was embedded (file, folder or demo): twins explained, facts asked for."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Output folder of `rxweave run`: its graph, split, decoder and untrained model as evidence."),
     ] = None,
     classes: Annotated[
         str | None,
@@ -232,29 +239,40 @@ def validate(
 ) -> None:
     """Say whether embeddings have collapsed: exit code 0 for good and warning, 1 for collapsed, 2 for bad input."""
     from rxweave.console import print_validation
+    from rxweave.errors import ConfigError
+    from rxweave.finished_run import EMBEDDINGS, read_run
     from rxweave.graph.build import build_graph
     from rxweave.kg.sources import load_kg
+    from rxweave.usefulness import validate_beside
     from rxweave.validate.meaning import find_classes
     from rxweave.validate.page import write_page
     from rxweave.validate.read import notes_of, read_embeddings
     from rxweave.validate.validation import summary_of
-    from rxweave.validate.validation import validate as validate_embeddings
     from rxweave.validate.verdict import exit_code
 
+    if run is not None and graph is not None:
+        raise ConfigError("--run brings the graph of its run: leave out --graph.")
+    finished = None if run is None else read_run(run)
+    if file is None:
+        if run is None:
+            raise ConfigError("There is nothing to validate: name a file of embeddings, or --run with a run's folder.")
+        file = run / EMBEDDINGS / "hgt_embeddings.parquet"
     embeddings = read_embeddings(file, types=types, ids=ids)
     for note in notes_of(embeddings):
         typer.echo(f"Note: {note}", err=True)
     loaded = None if graph is None else build_graph(load_kg(graph))
-    found = validate_embeddings(
+    beside = loaded if finished is None else finished.training
+    found = validate_beside(
         embeddings,
+        run=finished,
         graph=loaded,
         drug_type=drug_type,
         disease_type=disease_type,
-        classes=None if classes is None else find_classes(classes, embeddings, loaded, drug_type),
+        classes=None if classes is None else find_classes(classes, embeddings, beside, drug_type),
         inspect=inspect or (),
         seed=seed,
     )
-    page = None if out is None else write_page(found, out, title=file.name, graph=loaded, summary=summary_of(found))
+    page = None if out is None else write_page(found, out, title=file.name, graph=beside, summary=summary_of(found))
     if as_json:
         typer.echo(json.dumps(summary_of(found), indent=2))
     else:

@@ -190,11 +190,19 @@ def print_validation(validation: Validation, page: Path | None) -> None:
     console = Console()
     if validation.graph is not None:
         found = validation.graph
+        fresh = found.untrained_link_auroc
         console.print(
             _text(
                 f"Facts of {found.graph} told from pairs of the same degrees: AUROC {found.link_auroc:.3f} "
-                f"(degrees alone {found.degree_prior_auroc:.3f})."
+                f"(degrees alone {found.degree_prior_auroc:.3f}"
+                + ("" if fresh is None else f", the untrained model {fresh:.3f}")
+                + ")."
             )
+        )
+    if validation.layers:
+        shares = ", ".join(f"{share:.2f}" for share in validation.layers)
+        console.print(
+            _text(f"Connected nodes, apart as a share of shuffled ends, from the input through the layers: {shares}.")
         )
     for check in validation.meaning:
         low, high = check.shuffled_interval

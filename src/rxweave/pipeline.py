@@ -32,10 +32,11 @@ from rxweave.rank.matrix import predictions_table, score_pairs, write_prediction
 from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
 from rxweave.rank.ranker import fit_ranker
 from rxweave.report.page import ReportData, write_report
+from rxweave.usefulness import decoder_evidence
 from rxweave.validate.collapse import CollapseReport, measure_collapse
 from rxweave.validate.control import untrained_vectors
 from rxweave.validate.on_graph import GraphReport, measure_on_graph
-from rxweave.validate.verdict import RankingEvidence, SideEvidence, Verdict, judge
+from rxweave.validate.verdict import Verdict, judge
 from rxweave.watch import Watch
 from rxweave.workspace import Workspace
 
@@ -237,21 +238,11 @@ def verdict_of(
     seed: int,
     on_graph: GraphReport | None = None,
 ) -> Verdict:
-    """Judge the embeddings by their geometry, by the graph, and by what their decoder ranks beside the degree prior.
-
-    The ranking is that of the validation pairs: the test pairs decide nothing.
-    """
-    ours, prior = (
-        evaluate_ranking(scores[name], split.valid, split.known, seed=seed) for name in ("HGT decoder", "degree prior")
-    )
-    evidence = RankingEvidence(
-        SideEvidence("MRR", ours.diseases_given_drug.mrr.value, prior.diseases_given_drug.mrr.value),
-        SideEvidence("MRR", ours.drugs_given_disease.mrr.value, prior.drugs_given_disease.mrr.value),
-    )
+    """Judge the embeddings by their geometry, by the graph, and by what their decoder ranks beside the degree prior."""
     return judge(
         collapse,
         graph=on_graph,
-        ranking=evidence,
+        ranking=decoder_evidence(scores, split, seed=seed),
         drug_type=training.roles.drug,
         disease_type=training.roles.disease,
     )

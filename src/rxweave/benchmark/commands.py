@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 
-app = typer.Typer(help="Measure what it costs on this machine, beside PyTorch Geometric.", no_args_is_help=True)
+app = typer.Typer(help="Measure what training costs on this machine, and whether it collapses.", no_args_is_help=True)
 
 _STOPPED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
@@ -150,6 +150,38 @@ def scaling(
         keep=_keeper(out),
     )
     _finish(report, out, as_json=as_json)
+
+
+@app.command()
+def collapse(
+    *,
+    seeds: Annotated[int, typer.Option(help="Seeds of each setting and relation: 0, 1, …")] = 5,
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = 1,
+    settings: Annotated[
+        str, typer.Option(help='Only these settings, separated by semicolons, as "random pairs; 1 layer".')
+    ] = "",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the finished runs in the journal.")] = False,
+    out: Out = Path("data/benchmarks"),
+    as_json: Json = False,
+) -> None:
+    """Count collapsed trainings: 11 settings, 2 target relations, 5 seeds on a small demo graph, and a control.
+
+    Finished runs are kept in a journal in --out: after Ctrl-C or a crash the same command goes on. Exit code 1 if a
+    run collapsed or failed, or if a control with constant features was not found collapsed.
+    """
+    from rxweave.benchmark.collapse import chosen_settings, collapse_sheet, study_collapse, write_collapse
+    from rxweave.benchmark.tables import print_sheets
+
+    report = study_collapse(out, settings=chosen_settings(settings), seeds=seeds, jobs=jobs, fresh=fresh, tell=_tell)
+    paths = write_collapse(report, out)
+    if as_json:
+        typer.echo(json.dumps(report.plain(), indent=2))
+    else:
+        print_sheets([collapse_sheet(report)])
+        typer.echo(f"Written: {paths[0]} and {paths[1]}")
+    if not report.complete:
+        raise typer.Exit(_STOPPED)
+    raise typer.Exit(0 if report.passed else 1)
 
 
 def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:

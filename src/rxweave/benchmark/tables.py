@@ -133,10 +133,15 @@ def markdown(report: SpeedReport | ScalingReport) -> str:
     if not report.complete:
         parts.append("Not complete: it was stopped.")
     for sheet in sheets:
-        head = [f"| {' | '.join(sheet.columns)} |", "|---|" + "---:|" * (len(sheet.columns) - 1)]
-        parts.append("\n".join([f"**{sheet.title}**", "", *head, *(f"| {' | '.join(row)} |" for row in sheet.rows)]))
-        parts.extend(sheet.notes)
+        parts.extend(sheet_markdown(sheet))
     return "\n\n".join(parts) + "\n"
+
+
+def sheet_markdown(sheet: Sheet) -> list[str]:
+    """Give a table and the sentences below it as Markdown paragraphs."""
+    head = [f"| {' | '.join(sheet.columns)} |", "|---|" + "---:|" * (len(sheet.columns) - 1)]
+    table = "\n".join([f"**{sheet.title}**", "", *head, *(f"| {' | '.join(row)} |" for row in sheet.rows)])
+    return [table, *sheet.notes]
 
 
 def command_line(name: str, task: Task, chosen: str) -> str:

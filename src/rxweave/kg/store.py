@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from rxweave.artifacts import atomic_path, write_json
-from rxweave.kg.tables import KnowledgeGraph
+from rxweave.errors import InputError
+from rxweave.kg.tables import (
+    EDGE_COLUMNS,
+    NODE_COLUMNS,
+    InputFile,
+    KnowledgeGraph,
+    LoadReport,
+    RejectedRow,
+    Relation,
+    Roles,
+)
 
 
 def write_kg(kg: KnowledgeGraph, folder: Path) -> None:
@@ -17,3 +31,47 @@ def write_kg(kg: KnowledgeGraph, folder: Path) -> None:
         folder / "load_report.json",
         {"name": kg.name, "relations": kg.relations, "roles": kg.roles, "report": kg.report},
     )
+
+
+def read_kg(folder: Path) -> KnowledgeGraph:
+    """Give the graph that `write_kg` wrote, without a synthetic one's truth, which is not kept.
+
+    Raises InputError for a file that is missing, damaged, or of another kind.
+    """
+    for name in ("nodes.parquet", "edges.parquet", "load_report.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} holds no loaded graph ({name} is missing). Load one first: rxweave run.")
+    try:
+        told: dict[str, Any] = json.loads((folder / "load_report.json").read_text(encoding="utf-8"))
+        roles, report = told["roles"], told["report"]
+        return KnowledgeGraph(
+            name=told["name"],
+            nodes=_table(folder / "nodes.parquet", NODE_COLUMNS),
+            edges=_table(folder / "edges.parquet", EDGE_COLUMNS),
+            relations=tuple(Relation(**relation) for relation in told["relations"]),
+            roles=Roles(
+                roles["drug"], roles["disease"], roles["gene"], tuple(roles["treats"]), tuple(roles["contraindicated"])
+            ),
+            report=LoadReport(
+                **{
+                    **report,
+                    "files": tuple(InputFile(**file) for file in report["files"]),
+                    "renamed_examples": tuple(report["renamed_examples"]),
+                    "rejected_examples": tuple(RejectedRow(**row) for row in report["rejected_examples"]),
+                    "notes": tuple(report["notes"]),
+                }
+            ),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise InputError(
+            f"{folder} does not hold a whole graph: {reason.removesuffix('.')}. Make the run again: rxweave run."
+        ) from error
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+    table = pl.read_parquet(path)
+    absent = [column for column in columns if column not in table.columns]
+    if absent:
+        raise ValueError(f"{path.name} has no column {', '.join(absent)}")
+    return table

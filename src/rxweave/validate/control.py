@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
+from torch import Tensor
 
 from rxweave.embed.attention import build_index
-from rxweave.embed.hgt import HGT
+from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.train import Trained
+from rxweave.graph.build import Graph
 
 
 def untrained_vectors(trained: Trained, *, seed: int = 0) -> Float32[np.ndarray, "nodes dim"]:
@@ -16,7 +18,14 @@ def untrained_vectors(trained: Trained, *, seed: int = 0) -> Float32[np.ndarray,
 
     Embeddings that know no more of their facts than these owe nothing to training. Computed on the CPU.
     """
-    encoder = HGT(trained.encoder.shape, generator=torch.Generator().manual_seed(seed))
+    return fresh_vectors(trained.encoder.shape, trained.features, trained.graph, seed=seed)
+
+
+def fresh_vectors(
+    shape: HGTShape, features: Float[Tensor, "nodes features"], graph: Graph, *, seed: int = 0
+) -> Float32[np.ndarray, "nodes dim"]:
+    """Give what `untrained_vectors` gives, from the shape of the encoder and its input."""
+    encoder = HGT(shape, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        vectors: Float32[np.ndarray, "nodes dim"] = encoder(trained.features.cpu(), build_index(trained.graph)).numpy()
+        vectors: Float32[np.ndarray, "nodes dim"] = encoder(features.cpu(), build_index(graph)).numpy()
     return vectors

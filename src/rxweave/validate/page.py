@@ -73,6 +73,7 @@ def write_page(
 def render_page(validation: Validation, title: str, pictures: dict[str, bytes]) -> str:
     """Give the page as HTML; every name in it is escaped, and it refers to nothing outside itself."""
     uris = {name: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" for name, png in pictures.items()}
+    fresh = validation.untrained
     return (
         _environment()
         .get_template("page.html.j2")
@@ -83,6 +84,7 @@ def render_page(validation: Validation, title: str, pictures: dict[str, bytes]) 
             verdict=validation.verdict,
             report=validation.collapse,
             graph=validation.graph,
+            untrained={} if fresh is None else {each.node_type: each for each in fresh.types},
             symbols=SYMBOLS,
             meaning=meaning_of(validation.verdict),
             problems=problems_of(validation.verdict),

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
+from jaxtyping import Float32
 
 from rxweave.artifacts import plain
 from rxweave.embed.store import Embeddings
 from rxweave.graph.build import Graph
 from rxweave.validate.collapse import CollapseReport, measure_collapse
 from rxweave.validate.inspect import Inspection, inspect_type
+from rxweave.validate.links import dirichlet_per_layer
 from rxweave.validate.meaning import MeaningCheck, class_check, shared_gene_checks
 from rxweave.validate.on_graph import GraphReport, active_rows, measure_on_graph
 from rxweave.validate.verdict import RankingEvidence, Verdict, judge
@@ -28,6 +31,11 @@ class Validation:
     verdict: Verdict
     meaning: tuple[MeaningCheck, ...]
     inspections: tuple[Inspection, ...]
+    untrained: CollapseReport | None = None
+    """The same measures of the same model without training, where a run is at hand."""
+    layers: tuple[float, ...] = ()
+    """Dirichlet energy, as a share of that with shuffled ends, before the first layer and after each, where a run is at
+    hand."""
 
 
 def validate(
@@ -35,6 +43,8 @@ def validate(
     *,
     graph: Graph | None = None,
     ranking: RankingEvidence | None = None,
+    control: Float32[np.ndarray, "nodes _"] | None = None,
+    states: Sequence[Float32[np.ndarray, "nodes _"]] = (),
     drug_type: str | None = None,
     disease_type: str | None = None,
     classes: pl.DataFrame | None = None,
@@ -45,9 +55,10 @@ def validate(
 
     With `graph` (the one that was trained on, where known) nodes without facts are left out, twins that share all
     neighbours are forgiven, the vectors are asked for the graph's facts and for shared genes of diseases, and its
-    roles stand in for a missing `drug_type` and `disease_type`. `classes` (columns node_key and class) adds a check of
-    drugs within against between classes. The same seed gives the same result. Raises RxweaveError for types that are
-    not embedded and a graph of other nodes.
+    roles stand in for a missing `drug_type` and `disease_type`. `control` (what the untrained model makes of the graph)
+    and `states` (of each layer of the trained one) have a row per node of `graph`. `classes` (columns node_key and
+    class) adds a check of drugs within against between classes. The same seed gives the same result. Raises
+    RxweaveError for types that are not embedded and a graph of other nodes.
     """
     types = embeddings.node_types
     if graph is not None:
@@ -55,7 +66,11 @@ def validate(
         disease_type = disease_type or (graph.roles.disease if graph.roles.disease in types else None)
     active = None if graph is None else active_rows(embeddings, graph)
     collapse = measure_collapse(embeddings, seed=seed, active=active)
-    on_graph = None if graph is None else measure_on_graph(embeddings, graph, seed=seed)
+    on_graph = None if graph is None else measure_on_graph(embeddings, graph, untrained=control, seed=seed)
+    untrained = None
+    if graph is not None and control is not None:
+        fresh = Embeddings(graph.nodes, control, {})
+        untrained = measure_collapse(fresh, seed=seed, active=graph.degrees > 0)
     meaning: list[MeaningCheck] = []
     if graph is not None and disease_type in graph.node_types:
         meaning += shared_gene_checks(embeddings, graph, disease_type, seed=seed)
@@ -68,21 +83,18 @@ def validate(
         verdict=judge(collapse, graph=on_graph, ranking=ranking, drug_type=drug_type, disease_type=disease_type),
         meaning=tuple(meaning),
         inspections=tuple(inspect_type(embeddings, each, graph=graph, seed=seed) for each in inspect),
+        untrained=untrained,
+        layers=() if graph is None else tuple(dirichlet_per_layer(states, graph)),
     )
 
 
 def summary_of(validation: Validation) -> dict[str, Any]:
     """Give everything but the vectors as plain values, as JSON takes them; what is not a number is None."""
     collapse, verdict = validation.collapse, validation.verdict
-    types: list[dict[str, Any]] = plain(collapse.types)
-    for measured, each in zip(collapse.types, types, strict=True):
-        for which, spread in (("spread", measured.spread), ("random_spread", measured.random_spread)):
-            each[which] |= {"isoscore": plain(spread.isoscore), "rank_ratio": plain(spread.rank_ratio)}
-        for which in ("neighbours", "random_neighbours"):
-            del each[which]["occurrences"]  # a number per node
     return {
         "verdict": verdict.level,
-        "types": types,
+        "types": _types_of(collapse),
+        "untrained_types": None if validation.untrained is None else _types_of(validation.untrained),
         "overall": plain(collapse.overall),
         "cosine_matrix": plain(collapse.cosine_matrix),
         "judged": dict(verdict.types),
@@ -90,8 +102,19 @@ def summary_of(validation: Validation) -> dict[str, Any]:
         "checks": plain(verdict.findings),
         "usefulness_tested": verdict.usefulness_tested,
         "graph": plain(validation.graph),
+        "dirichlet_share_per_layer": list(plain(validation.layers)),
         "meaning": plain(validation.meaning),
         "inspections": plain(validation.inspections),
         "notes": list(verdict.notes),
         "seed": collapse.seed,
     }
+
+
+def _types_of(report: CollapseReport) -> list[dict[str, Any]]:
+    types: list[dict[str, Any]] = plain(report.types)
+    for measured, each in zip(report.types, types, strict=True):
+        for which, spread in (("spread", measured.spread), ("random_spread", measured.random_spread)):
+            each[which] |= {"isoscore": plain(spread.isoscore), "rank_ratio": plain(spread.rank_ratio)}
+        for which in ("neighbours", "random_neighbours"):
+            del each[which]["occurrences"]  # a number per node
+    return types

@@ -35,6 +35,8 @@ class SideEvidence:
     metric: str
     value: float
     prior: float
+    interval: Interval | None = None
+    """95 % interval of the value over the choice of queries."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class RankingEvidence:
 
     diseases_given_drug: SideEvidence
     drugs_given_disease: SideEvidence
+    held_out: bool = True
+    """Whether the vectors are known not to have been trained on the pairs that are ranked."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class Verdict:
     """Types that were not judged, and why."""
     findings: tuple[Finding, ...]
     usefulness_tested: bool
-    """Whether held-out ranking was given; without it "good" speaks of geometry alone."""
+    """Whether a ranking of pairs that the vectors have never seen was given; without it "good" does not say that they
+    foretell anything."""
     notes: tuple[str, ...]
 
     @property
@@ -150,12 +155,19 @@ def judge(
         found = _judge_ranking(ranking)
         findings += found
         levels += [finding.level for finding in found]
-    notes = _notes(report, graph, not_judged, unclear=not types or bool(roles & set(not_judged)), ranked=bool(ranking))
-    return Verdict(worst(levels), types, not_judged, tuple(findings), ranking is not None, tuple(notes))
+    unclear = not types or bool(roles & set(not_judged))
+    notes = _notes(report, graph, not_judged, ranking, unclear=unclear)
+    tested = ranking is not None and ranking.held_out
+    return Verdict(worst(levels), types, not_judged, tuple(findings), tested, tuple(notes))
 
 
 def _notes(
-    report: CollapseReport, graph: GraphReport | None, not_judged: dict[str, str], *, unclear: bool, ranked: bool
+    report: CollapseReport,
+    graph: GraphReport | None,
+    not_judged: dict[str, str],
+    ranking: RankingEvidence | None,
+    *,
+    unclear: bool,
 ) -> list[str]:
     notes = [f"{name}: not judged, {why}." for name, why in not_judged.items()]
     notes += [
@@ -170,7 +182,13 @@ def _notes(
         )
     if unclear:
         notes.append("What matters most could not be judged: good cannot be said.")
-    if ranked:
+    if ranking is not None:
+        if not ranking.held_out:
+            notes.append(
+                "The ranked treatments were held out from a probe that was fitted on the others, not from the vectors, "
+                "which may have been trained on them: failing says that the vectors are of no use, passing does not "
+                "show that they foretell anything."
+            )
         return notes
     if graph is None:
         notes.append("Usefulness was not tested: geometry alone cannot tell embeddings from random vectors.")
@@ -270,7 +288,8 @@ def _judge_ranking(ranking: RankingEvidence) -> list[Finding]:
     ):
         # The prior must be beaten, not met: the next number above it is the first to pass.
         gate = Gate(math.nextafter(evidence.prior, math.inf), None, higher_is_better=True, source="degree prior")
-        found.append(_finding("all", f"{evidence.metric} of {side}", evidence.value, gate, advice=side))
+        name = f"{evidence.metric} of {side}"
+        found.append(_finding("all", name, evidence.value, gate, evidence.interval, advice=side))
     return found
 
 

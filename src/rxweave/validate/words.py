@@ -16,6 +16,10 @@ MEANINGS: dict[Level, str] = {
     "collapsed": "The embeddings cannot be used: nodes that should differ have nearly the same vector.",
 }
 UNTESTED = "The embeddings tell nodes apart. Whether they are useful was not tested."
+PROBED = (
+    "The embeddings tell nodes apart, and a probe finds treatments in them better than counts of known ones do. "
+    "Whether they foretell treatments that they were not trained on was not tested."
+)
 
 MEASURES = {
     "rank_ratio": "Directions used, as a share of those possible (RankMe ratio)",
@@ -82,4 +86,6 @@ def threshold_name(finding: Finding) -> str:
 
 def meaning_of(verdict: Verdict) -> str:
     """Give what the overall level means for someone who wants to use the embeddings."""
-    return UNTESTED if verdict.level == "good" and not verdict.usefulness_tested else MEANINGS[verdict.level]
+    if verdict.level != "good" or verdict.usefulness_tested:
+        return MEANINGS[verdict.level]
+    return PROBED if any(finding.threshold.source == "degree prior" for finding in verdict.findings) else UNTESTED
