@@ -28,8 +28,8 @@ def treatment_scores(
     number of facts. The decoder stays as it is, on its device. Raises InputError when no relation is left.
     """
     weights = scored_relations(graph)
-    drugs = torch.from_numpy(vectors[graph.rows_of(graph.roles.drug)])
-    diseases = torch.from_numpy(vectors[graph.rows_of(graph.roles.disease)])
+    drugs = torch.tensor(vectors[graph.rows_of(graph.roles.drug)])  # a copy: arrays that were read may not be written to
+    diseases = torch.tensor(vectors[graph.rows_of(graph.roles.disease)])  # a copy: arrays that were read may not be written to
     decoder = deepcopy(decoder).cpu()
     total = torch.zeros(len(drugs), len(diseases))
     with torch.no_grad():
