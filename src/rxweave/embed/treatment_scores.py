@@ -28,8 +28,9 @@ def treatment_scores(
     number of facts. The decoder stays as it is, on its device. Raises InputError when no relation is left.
     """
     weights = scored_relations(graph)
-    drugs = torch.tensor(vectors[graph.rows_of(graph.roles.drug)])  # a copy: arrays that were read may not be written to
-    diseases = torch.tensor(vectors[graph.rows_of(graph.roles.disease)])  # a copy: arrays that were read may not be written to
+    # Copies: an array that was read from a file may not be writable, which torch warns of.
+    drugs = torch.tensor(vectors[graph.rows_of(graph.roles.drug)])
+    diseases = torch.tensor(vectors[graph.rows_of(graph.roles.disease)])
     decoder = deepcopy(decoder).cpu()
     total = torch.zeros(len(drugs), len(diseases))
     with torch.no_grad():
