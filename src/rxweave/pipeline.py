@@ -78,7 +78,8 @@ def run(
     if not this_place().first:
         graph = load(settings)[1]
         split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
-        assist(training_graph(graph, split), settings, checkpoint=work.checkpoint, resume=resume)
+        held_out = HeldOut(split.valid, split.known)
+        assist(training_graph(graph, split), settings, checkpoint=work.checkpoint, resume=resume, held_out=held_out)
     try:
         result = _run(work, force=force, resume=resume)
         work.publish()
@@ -175,9 +176,11 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
     return RunResult(kg, verdict, metrics, predictions, work.root / "08_reporting" / "report.html", work)
 
 
-def assist(graph: Graph, settings: RunSettings, *, checkpoint: Path, resume: bool | None) -> NoReturn:
+def assist(
+    graph: Graph, settings: RunSettings, *, checkpoint: Path, resume: bool | None, held_out: HeldOut | None = None
+) -> NoReturn:
     """Train along with the first rank, which does everything else, and end this process: SystemExit with 0."""
-    train(graph, settings.embed, seed=settings.seed, checkpoint=checkpoint, resume=resume)
+    train(graph, settings.embed, seed=settings.seed, checkpoint=checkpoint, resume=resume, held_out=held_out)
     raise SystemExit(0)
 
 

@@ -19,9 +19,12 @@ import torch
 from small_training import SEED, SETTINGS, small_graph
 
 from rxweave.embed import objective
+from rxweave.embed import train as training
+from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import Epoch
 from rxweave.embed.place import this_place
 from rxweave.embed.train import Trained, train
+from rxweave.graph.split import random_split, training_graph
 
 SHARED = {
     "plain": SETTINGS,
@@ -50,6 +53,22 @@ def stopped_and_resumed(rank: int, folder: Path, notes: Told) -> Trained:
     except KeyboardInterrupt:
         notes.append(f"stopped after {len(seen)} steps")
     return train(small_graph(), settings, seed=SEED, checkpoint=checkpoint, resume=None, on_note=notes.append)
+
+
+def stopped_early(rank: int, folder: Path, notes: Told) -> Trained:
+    """By held-out treatments, whose score falls from the second epoch on."""
+    split = random_split(small_graph(), seed=0)
+    with (
+        mock.patch.object(training, "is_due", return_value=True),
+        mock.patch.object(training, "held_out_mrr", side_effect=[0.5, 0.9, 0.4, 0.3, 0.2, 0.1]),
+    ):
+        return train(
+            training_graph(small_graph(), split),
+            SETTINGS.but(early_stopping=2),
+            seed=SEED,
+            held_out=HeldOut(split.valid, split.known),
+            on_note=notes.append,
+        )
 
 
 def out_of_memory(rank: int, folder: Path, notes: Told) -> Trained:
@@ -136,6 +155,7 @@ SCENARIOS: dict[str, Callable[[int, Path, Told], Trained]] = {name: shared(name)
     each.__name__: each
     for each in (
         stopped_and_resumed,
+        stopped_early,
         out_of_memory,
         not_finite,
         exploding,

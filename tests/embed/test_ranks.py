@@ -99,6 +99,13 @@ def test_ctrl_c_on_one_rank_stops_all_after_the_same_epoch_and_all_go_on(played:
         np.testing.assert_array_equal(resumed, whole)
 
 
+def test_early_stopping_ends_all_ranks_after_the_same_epoch_with_the_same_weights(played: Path) -> None:
+    first, second = outcomes(played, "stopped_early")
+    assert (len(first["losses"]), len(second["losses"])) == (4, 4)
+    assert any("kept: epoch 2" in note for note in first["notes"])
+    np.testing.assert_array_equal(*vectors(played, "stopped_early"))
+
+
 def test_memory_that_runs_out_on_one_rank_stops_all_and_the_first_saves(played: Path) -> None:
     first, second = outcomes(played, "out_of_memory")
     assert (first["error"], second["error"]) == ("RankError", "OutOfMemoryError")

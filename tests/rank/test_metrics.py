@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from rxweave.errors import ConfigError, InputError
-from rxweave.graph.ranks import expected_ranks
-from rxweave.rank import ranks
+from rxweave.graph import filtered_ranks as ranks
+from rxweave.graph.filtered_ranks import expected_ranks
 from rxweave.rank.metrics import RankingMetrics, SideMetrics, evaluate_ranking
 
 NONE = np.empty((0, 2), np.int64)

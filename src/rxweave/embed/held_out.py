@@ -13,9 +13,9 @@ from rxweave.embed.guards import under_alarm
 from rxweave.embed.history import Epoch
 from rxweave.embed.treatment_scores import scored_relations, treatment_scores
 from rxweave.graph.build import Graph
+from rxweave.graph.filtered_ranks import expected_ranks
 from rxweave.graph.leaks import check_not_joined
 from rxweave.graph.pairs import Pairs, check_pairs
-from rxweave.graph.ranks import expected_ranks
 from rxweave.kg.tables import Roles
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rxweave.errors import ConfigError, InputError
-from rxweave.graph.pairs import Pairs, pair_codes
-from rxweave.graph.ranks import (
+from rxweave.graph.filtered_ranks import (
     CHUNK,
     count_in_query,
     count_negatives,
@@ -18,6 +17,7 @@ from rxweave.graph.ranks import (
     pieces,
     values_at,
 )
+from rxweave.graph.pairs import Pairs, pair_codes
 
 HITS_AT = (1, 3, 10)
 RECALL_AT = (50, 100)
