@@ -219,7 +219,9 @@ def _epoch(setup: Setup, state: TrainingState) -> Epoch:
             vectors = embed(setup, state, after=number)
             measures = measure_types(setup.graph, vectors, setup.active, state.rng)
             if setup.held_out is not None:
-                held_out = setup.ranks.decided(held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out))
+                held_out = held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out)
+            # One history on all ranks, since it decides when to stop; other processors may measure other last bits.
+            measures, held_out = setup.ranks.decided((measures, held_out))
     except (OutOfMemoryError, RankError):
         state.rewind(streams)
         raise
