@@ -61,6 +61,20 @@ class EmbedSettings(Settings):
     feature_dim: int = Field(256, ge=1, description="Length of a node's input features.")
     edge_sample_size: int = Field(5000, ge=1, description="Facts scored per relation in a micro-batch.")
     accumulation_steps: int = Field(4, ge=1, description="Micro-batches in an optimiser step.")
+    batching: Literal["full", "sampled"] = Field(
+        "full",
+        description="What a micro-batch passes messages on: the whole graph, in one pass for all of a step's "
+        "micro-batches, or neighbours drawn for its facts alone, for graphs that do not fit.",
+    )
+    num_neighbours: tuple[int, ...] = Field(
+        (10,),
+        min_length=1,
+        description="sampled: most edges drawn into a node from each relation and direction, in every layer, or one "
+        "number for each, the last layer first; -1 takes all.",
+    )
+    batch_facts: int = Field(
+        4096, ge=1, description="sampled: facts scored in a micro-batch, shared equally by the relations."
+    )
     masked_share: float = Field(
         0.4, gt=0, lt=1, description="Largest share of a relation's facts scored (and so hidden) in a step."
     )
@@ -106,6 +120,27 @@ class EmbedSettings(Settings):
         "bf16 for large graphs on processors that multiply it.",
     )
     device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
+
+    @field_validator("num_neighbours", mode="before")
+    @classmethod
+    def _one_number_for_every_layer(cls, value: object) -> object:
+        return (value,) if isinstance(value, int | str) else value
+
+    @model_validator(mode="after")
+    def _neighbours_of_each_layer(self) -> EmbedSettings:
+        wrong = [most for most in self.num_neighbours if most < 1 and most != -1]
+        if wrong or len(self.num_neighbours) not in (1, self.num_layers):
+            given = ",".join(map(str, self.num_neighbours))
+            raise ConfigError(
+                f"num_neighbours is {given}; expected one number of edges, or {self.num_layers}, one for each layer; "
+                "each at least 1, or -1 for all."
+            )
+        return self
+
+    @property
+    def neighbours_of_layers(self) -> tuple[int, ...]:
+        """`num_neighbours` for each layer, the last one first."""
+        return self.num_neighbours * (self.num_layers if len(self.num_neighbours) == 1 else 1)
 
     @model_validator(mode="after")
     def _heads_share_dimensions(self) -> EmbedSettings:

@@ -58,7 +58,7 @@ def test_a_node_without_facts_gets_no_contrastive_gradient(with_isolated: Graph)
     objective = Objective(with_isolated, SETTINGS)
     assert set(objective.alike) == {"disease", "drug"}
     scored = ScoredEmbeddings(z)
-    loss = objective.contrast(scored, np.random.default_rng(0))
+    loss = objective.contrast(scored, objective.draw_alike(np.random.default_rng(0)))
     assert 0 < loss < 10
     assert (scored.gradient[isolated] == 0).all()
     assert (scored.gradient[diseases] != 0).any()
@@ -78,7 +78,8 @@ def test_a_training_with_isolated_nodes_has_gradients_of_moderate_length(with_is
 
 def test_the_contrastive_loss_touches_drugs_and_diseases_only(small_graph: Graph) -> None:
     scored = ScoredEmbeddings(embeddings_at_the_start(small_graph))
-    Objective(small_graph, SETTINGS).contrast(scored, np.random.default_rng(0))
+    objective = Objective(small_graph, SETTINGS)
+    objective.contrast(scored, objective.draw_alike(np.random.default_rng(0)))
     moved = {t for t in small_graph.node_types if scored.gradient[small_graph.rows_of(t)].any()}
     assert moved == {"disease", "drug"}
 
@@ -89,12 +90,13 @@ def test_the_contrastive_gradient_grows_with_its_weight_and_without_one_there_is
     for weight in (0.25, 0.5):
         scored = ScoredEmbeddings(z)
         objective = Objective(small_graph, SETTINGS.but(contrastive_weight=weight))
-        losses.append(objective.contrast(scored, np.random.default_rng(0)))
+        losses.append(objective.contrast(scored, objective.draw_alike(np.random.default_rng(0))))
         gradients.append(scored.gradient)
     assert losses[0] == losses[1]
     torch.testing.assert_close(gradients[1], 2 * gradients[0])
     scored = ScoredEmbeddings(z)
-    assert Objective(small_graph, SETTINGS.but(contrastive_weight=0)).contrast(scored, np.random.default_rng(0)) == 0
+    objective = Objective(small_graph, SETTINGS.but(contrastive_weight=0))
+    assert objective.contrast(scored, objective.draw_alike(np.random.default_rng(0))) == 0
     assert (scored.gradient == 0).all()
 
 

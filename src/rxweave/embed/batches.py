@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -29,6 +29,16 @@ class FactBatch:
     other_targets: Int[np.ndarray, " targets"]
     source_also_true: Bool[np.ndarray, "facts sources"]
     target_also_true: Bool[np.ndarray, "facts targets"]
+
+    @property
+    def nodes(self) -> Int[np.ndarray, " nodes"]:
+        """All nodes that stand in the batch, some more than once."""
+        return np.concatenate([self.source, self.target, self.other_sources, self.other_targets])
+
+    def among(self, rows: Int[np.ndarray, " rows"]) -> FactBatch:
+        """Give the batch with its nodes numbered by their places among `rows`, which ascend and hold them all."""
+        names = ("source", "target", "other_sources", "other_targets")
+        return replace(self, **{name: np.searchsorted(rows, getattr(self, name)) for name in names})
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ class FactSampler:
         self.graph = graph
         self.settings = settings
         self.treatment_like = set(graph.drug_disease_relations())
+        self.per_relation = _facts_per_relation(graph, settings)
         self.first_fact = np.concatenate([[0], np.cumsum([fact.shape[1] for fact in graph.facts])])
         self.known = []
         for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):
@@ -85,7 +96,7 @@ class FactSampler:
 
     def hide(self, rng: np.random.Generator) -> list[Int[np.ndarray, " _"]]:
         """Choose the facts of each relation to score in a step, in random order; at least one if there are two."""
-        most = self.settings.edge_sample_size * self.settings.accumulation_steps
+        most = self.per_relation * self.settings.accumulation_steps
         chosen = []
         for fact in self.graph.facts:
             num_facts = fact.shape[1]
@@ -99,23 +110,40 @@ class FactSampler:
         """Mark the facts that a step's messages leave out, counted relation after relation: chosen or dropped."""
         share, num_facts = self.settings.edge_dropout, self.first_fact[-1]
         mask = rng.random(num_facts) < share if share else np.zeros(num_facts, bool)
-        for first, facts in zip(self.first_fact, chosen, strict=False):
-            mask[first + facts] = True
+        mask[self.numbers(chosen)] = True
         return mask
+
+    def numbers(self, chosen: list[Int[np.ndarray, " _"]]) -> Int[np.ndarray, " chosen"]:
+        """Number the chosen facts of each relation among all facts of the graph, relation after relation."""
+        return np.concatenate([first + facts for first, facts in zip(self.first_fact, chosen, strict=False)])
 
     def micro_batches(self, chosen: list[Int[np.ndarray, " _"]], rng: np.random.Generator) -> Iterator[FactBatch]:
         """Cut the chosen facts into `accumulation_steps` micro-batches and give each relation's part of each.
 
         Of each of these, every rank gets an equal part of the facts, with the same negatives.
         """
-        for part in range(self.settings.accumulation_steps):
-            for r, facts in enumerate(chosen):
-                batch = np.array_split(facts, self.settings.accumulation_steps)[part]
-                if len(batch):
-                    negatives = self._negatives(r, rng)
-                    ours = np.array_split(batch, self.place.size)[self.place.rank]
-                    if len(ours):
-                        yield self._batch(r, ours, len(ours) / len(facts), *negatives)
+        sizes = [len(facts) for facts in chosen]
+        for part in self.cut(chosen):
+            yield from self.micro_batch(part, sizes, rng, self.place)
+
+    def cut(self, chosen: list[Int[np.ndarray, " _"]]) -> list[list[Int[np.ndarray, " _"]]]:
+        """Give the chosen facts of each relation that belong to each micro-batch."""
+        steps = self.settings.accumulation_steps
+        return [list(part) for part in zip(*(np.array_split(facts, steps) for facts in chosen), strict=True)]
+
+    def micro_batch(
+        self, part: list[Int[np.ndarray, " _"]], sizes: list[int], rng: np.random.Generator, place: Place = ALONE
+    ) -> Iterator[FactBatch]:
+        """Give each relation's part of a micro-batch, or what of it is for the rank at `place`.
+
+        `sizes` are the numbers of each relation's facts in the whole step.
+        """
+        for r, (facts, size) in enumerate(zip(part, sizes, strict=True)):
+            if len(facts):
+                negatives = self._negatives(r, rng)
+                ours = np.array_split(facts, place.size)[place.rank]
+                if len(ours):
+                    yield self._batch(r, ours, len(ours) / size, *negatives)
 
     def _batch(
         self,
@@ -156,3 +184,11 @@ class FactSampler:
             return np.arange(rows.start, rows.stop)
         picked: Int[np.ndarray, " negatives"] = rng.choice(size, wanted, replace=False, shuffle=False)
         return picked + int(rows.start)
+
+
+def _facts_per_relation(graph: Graph, settings: EmbedSettings) -> int:
+    """The most facts of a relation in a micro-batch."""
+    if settings.batching == "full":
+        return settings.edge_sample_size
+    scored = sum(int(fact.shape[1] > 1) for fact in graph.facts)
+    return min(settings.edge_sample_size, max(1, settings.batch_facts // max(1, scored)))

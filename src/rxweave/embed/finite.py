@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rxweave.embed.attention import MessageIndex
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.hgt import HGT
+from rxweave.embed.neighbours import Hop
 from rxweave.graph.build import Graph
 
 
@@ -34,26 +38,27 @@ def bad_gradient(graph: Graph, encoder: HGT, decoder: DistMult, features: Tensor
     return _first_bad(graph, "gradient of", ((name, grad) for name, grad in gradients if grad is not None))
 
 
-def bad_activation(graph: Graph, encoder: HGT, features: Tensor, index: MessageIndex) -> str | None:
+def bad_activation(graph: Graph, encoder: HGT, features: Tensor, messages: MessageIndex | Sequence[Hop]) -> str | None:
     """Run the encoder once more and name the first of its parts whose output is not finite."""
     found: list[str] = []
+    told = partial(_told_of_rows, graph, messages)
 
     def look(name: str) -> Callable[[nn.Module, tuple[object, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> None:
             if not found and not bool(torch.isfinite(output).all()):
-                found.append(_told(graph, "output of", name, output))
+                found.append(told(name, output))
 
         return hook
 
     hooks = [part.register_forward_hook(look(f"encoder.{name}")) for name, part in encoder.named_modules() if name]
     try:
         with torch.no_grad():
-            output = encoder(features, index)
+            output = encoder(features, messages)
     finally:
         for hook in hooks:
             hook.remove()
     if not found and not bool(torch.isfinite(output).all()):
-        found.append(_told(graph, "output of", "encoder", output))
+        found.append(told("encoder", output))
     return found[0] if found else None
 
 
@@ -83,6 +88,13 @@ def _told(graph: Graph, kind: str, name: str, tensor: Tensor) -> str:
     owner = _owner(graph, name, len(tensor), first)
     count = f"{int(bad.sum()):,} of {bad.numel():,} values"
     return f"{kind} {name}".strip() + (f", of {owner}" if owner else "") + f": {count}"
+
+
+def _told_of_rows(graph: Graph, messages: MessageIndex | Sequence[Hop], name: str, output: Tensor) -> str:
+    """As `_told`, of rows that may be a part of the graph's: as many as one of the messages counts."""
+    counted = [messages] if isinstance(messages, MessageIndex) else [m for hop in messages for m in (hop.index, hop)]
+    offsets = next(each.type_offsets for each in counted if each.type_offsets[-1] == len(output))
+    return _told(replace(graph, type_offsets=np.array(offsets)), "output of", name, output)
 
 
 def _owner(graph: Graph, name: str, length: int, row: int) -> str | None:

@@ -1,8 +1,9 @@
-"""The Heterogeneous Graph Transformer (Hu et al. 2020) on the whole graph, with an output of full rank."""
+"""The Heterogeneous Graph Transformer (Hu et al. 2020) on a graph or parts of it, with an output of full rank."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rxweave.embed.attention import IMPLEMENTATIONS, MessageIndex
+from rxweave.embed.neighbours import Hop
 from rxweave.embed.rowwise import gated_update, normalised_map, typed_linear
 
 COMPUTE: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
@@ -49,7 +51,7 @@ class HGT(nn.Module):
         self.input = (
             None
             if shape.feature_dim == shape.hidden_dim
-            else TypedLinear(shape.type_offsets, shape.feature_dim, shape.hidden_dim, generator)
+            else TypedLinear(len(shape.type_offsets) - 1, shape.feature_dim, shape.hidden_dim, generator)
         )
         self.layers = nn.ModuleList(HGTLayer(shape, generator, attention, precision) for _ in range(shape.num_layers))
         width = shape.hidden_dim * (shape.num_layers + 1)
@@ -57,17 +59,26 @@ class HGT(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(shape.embedding_dim))
 
     def forward(
-        self, features: Float[Tensor, "nodes features"], index: MessageIndex
-    ) -> Float[Tensor, "nodes embedding"]:
-        return self.output(self.states(features, index))
+        self, features: Float[Tensor, "nodes features"], messages: MessageIndex | Sequence[Hop]
+    ) -> Float[Tensor, "receivers embedding"]:
+        return self.output(self.states(features, messages))
 
     def states(
-        self, features: Float[Tensor, "nodes features"], index: MessageIndex
-    ) -> list[Float[Tensor, "nodes hidden"]]:
-        """Give what each layer starts from, and what the last one leaves."""
-        states = [features if self.input is None else self.input(features)]
-        for layer in self.layers:
-            states.append(layer(states[-1], index))
+        self, features: Float[Tensor, "nodes features"], messages: MessageIndex | Sequence[Hop]
+    ) -> list[Float[Tensor, "receivers hidden"]]:
+        """Give what each layer starts from, and what the last one leaves.
+
+        Every layer runs on the same index, or each on a hop of its own; states then narrow, hop by hop, to the nodes
+        that the last hop keeps.
+        """
+        rounds = [messages] * len(self.layers) if isinstance(messages, MessageIndex) else messages
+        first = rounds[0] if isinstance(rounds[0], MessageIndex) else rounds[0].index
+        states = [features if self.input is None else self.input(features, first.type_offsets)]
+        for layer, each in zip(self.layers, rounds, strict=True):
+            after = layer(states[-1], each)
+            if isinstance(each, Hop):
+                states = [state.index_select(0, each.kept) for state in states]
+            states.append(after)
         return states
 
     def output(self, states: list[Float[Tensor, "nodes hidden"]]) -> Float[Tensor, "nodes embedding"]:
@@ -92,36 +103,50 @@ class HGTLayer(nn.Module):
         hidden, relations, heads = shape.hidden_dim, shape.num_relations, shape.num_heads
         head_dim = hidden // heads
         num_types = len(shape.type_offsets) - 1
-        self.query_key_value = TypedLinear(shape.type_offsets, hidden, 3 * hidden, generator)
+        self.query_key_value = TypedLinear(num_types, hidden, 3 * hidden, generator)
         self.to_key = nn.Parameter(_uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim))
         self.to_message = nn.Parameter(_uniform(generator, relations, heads, head_dim, head_dim, fan_in=head_dim))
         self.prior = nn.Parameter(torch.ones(relations, heads))
-        self.output = TypedLinear(shape.type_offsets, hidden, hidden, generator)
+        self.output = TypedLinear(num_types, hidden, hidden, generator)
         self.skip = nn.Parameter(torch.ones(num_types))
-        self.type_offsets = shape.type_offsets
 
-    def forward(self, x: Float[Tensor, "nodes hidden"], index: MessageIndex) -> Float[Tensor, "nodes hidden"]:
-        query_key_value = self.query_key_value(x, self.compute).view(len(x), 3, self.num_heads, -1)
+    def forward(
+        self, x: Float[Tensor, "nodes hidden"], messages: MessageIndex | Hop
+    ) -> Float[Tensor, "receivers hidden"]:
+        index = messages if isinstance(messages, MessageIndex) else messages.index
+        query_key_value = self.query_key_value(x, index.type_offsets, self.compute).view(len(x), 3, self.num_heads, -1)
+        received = self.receive(query_key_value, index)
+        if isinstance(messages, Hop):
+            x, received = x.index_select(0, messages.kept), received.index_select(0, messages.kept)
+        return self.update(x, received, messages.type_offsets)
+
+    def receive(
+        self, query_key_value: Float[Tensor, "nodes 3 heads dim"], index: MessageIndex
+    ) -> Float[Tensor, "nodes hidden"]:
+        """Give the sum of the messages that each node receives."""
         to_key = self.to_key.transpose(2, 3) * (self.prior / math.sqrt(query_key_value.shape[-1]))[..., None, None]
-        received = self.attend(index, query_key_value, to_key, self.to_message).flatten(1)
+        return self.attend(index, query_key_value, to_key, self.to_message).flatten(1)
+
+    def update(
+        self, x: Float[Tensor, "nodes hidden"], received: Float[Tensor, "nodes hidden"], type_offsets: tuple[int, ...]
+    ) -> Float[Tensor, "nodes hidden"]:
+        """Give the state of each node after it has received its messages."""
         output, share_new = self.output, torch.sigmoid(self.skip)
-        return gated_update(x, received, output.weight, output.bias, share_new, self.type_offsets, self.compute)
+        return gated_update(x, received, output.weight, output.bias, share_new, type_offsets, self.compute)
 
 
 class TypedLinear(nn.Module):
     """A linear map of its own for each node type; node rows are grouped by type."""
 
-    def __init__(self, type_offsets: tuple[int, ...], in_dim: int, out_dim: int, generator: torch.Generator) -> None:
+    def __init__(self, num_types: int, in_dim: int, out_dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.type_offsets = type_offsets
-        num_types = len(type_offsets) - 1
         self.weight = nn.Parameter(_uniform(generator, num_types, out_dim, in_dim, fan_in=in_dim))
         self.bias = nn.Parameter(torch.zeros(num_types, out_dim))
 
     def forward(
-        self, x: Float[Tensor, "nodes in_dim"], compute: torch.dtype | None = None
+        self, x: Float[Tensor, "nodes in_dim"], type_offsets: tuple[int, ...], compute: torch.dtype | None = None
     ) -> Float[Tensor, "nodes out_dim"]:
-        return typed_linear(x, self.weight, self.bias, self.type_offsets, compute)
+        return typed_linear(x, self.weight, self.bias, type_offsets, compute)
 
 
 def _uniform(generator: torch.Generator, *size: int, fan_in: int) -> Tensor:

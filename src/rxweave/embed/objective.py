@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
-from rxweave.embed.batches import FactSampler
+from rxweave.embed.batches import FactBatch, FactSampler
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.finite import check_finite
 from rxweave.embed.hgt import COMPUTE
@@ -85,13 +85,15 @@ class Objective:
         self,
         scored: ScoredEmbeddings,
         decoder: DistMult,
-        chosen: list[Int[np.ndarray, " _"]],
-        rng: np.random.Generator,
+        batches: Iterable[FactBatch],
     ) -> tuple[float, float]:
-        """Back-propagate the link loss of a step; give it, and the mean over the drug–disease relations alone."""
+        """Back-propagate the link loss of batches; give it, and the mean over the drug–disease relations alone.
+
+        What the batches of a whole step give sums to the loss of the step.
+        """
         treatment_like = self.sampler.treatment_like
         link = treatment = 0.0
-        for batch in self.sampler.micro_batches(chosen, rng):
+        for batch in batches:
             weight = self.weights[batch.relation] * batch.share
             weights = decoder.weights(batch.relation)
             loss, d_weights = add_link_gradient(
@@ -104,23 +106,42 @@ class Objective:
                 treatment += batch.share * loss / len(treatment_like)
         return link, treatment if treatment_like else float("nan")
 
-    def contrast(self, scored: ScoredEmbeddings, rng: np.random.Generator) -> float:
-        """Back-propagate the contrastive loss of a step; give its mean over the node types that have one."""
+    def draw_alike(self, rng: np.random.Generator) -> dict[str, Int[np.ndarray, " nodes"]]:
+        """Draw the nodes that the contrastive loss looks at: rows of the graph, for each type that has one."""
+        return {
+            node_type: self.graph.rows_of(node_type).start
+            + np.sort(rng.choice(linked, min(len(linked), CONTRASTIVE_NODES), replace=False))
+            for node_type, linked in self.linked.items()
+        }
+
+    def for_this_rank(self, drawn: dict[str, Int[np.ndarray, " nodes"]]) -> dict[str, Int[np.ndarray, " nodes"]]:
+        """Give the types whose contrastive loss is this rank's to compute."""
+        turns = enumerate(drawn.items())
+        return {node_type: nodes for turn, (node_type, nodes) in turns if turn % self.place.size == self.place.rank}
+
+    def contrast(
+        self,
+        scored: ScoredEmbeddings,
+        drawn: dict[str, Int[np.ndarray, " nodes"]],
+        *,
+        share: float = 1.0,
+        rows: Int[np.ndarray, " rows"] | None = None,
+    ) -> float:
+        """Back-propagate `share` × the contrastive loss of drawn nodes; give that times its mean over all types that have one.
+
+        `rows` are the graph's rows that are scored, ascending; by default all of them.
+        """
         total = 0.0
-        for turn, (node_type, matrix) in enumerate(self.alike.items()):
-            linked = self.linked[node_type]
-            nodes = np.sort(rng.choice(linked, min(len(linked), CONTRASTIVE_NODES), replace=False))
-            if turn % self.place.size != self.place.rank:
-                continue  # another rank's; all draw the same
-            similar = torch.from_numpy(matrix[nodes][:, nodes].toarray()).to(scored.z.device)
-            rows = torch.from_numpy(nodes + self.graph.rows_of(node_type).start)
+        for node_type, nodes in drawn.items():
+            among = nodes - self.graph.rows_of(node_type).start
+            similar = torch.from_numpy(self.alike[node_type][among][:, among].toarray()).to(scored.z.device)
             loss = scored.backward(
                 partial(contrastive_loss, similar=similar),
-                rows,
-                self.settings.contrastive_weight / len(self.alike),
+                torch.from_numpy(nodes if rows is None else np.searchsorted(rows, nodes)),
+                share * self.settings.contrastive_weight / len(self.alike),
                 f"the contrastive loss of {node_type}",
             )
-            total += loss / len(self.alike)
+            total += share * loss / len(self.alike)
         return total
 
 

@@ -68,6 +68,12 @@ def normalised_map(
     return result
 
 
+def normalise(x: Float[Tensor, "rows dim"]) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows 1"]]:
+    """Give each row less its mean and over its standard deviation, and the inverse of the latter; no gradient."""
+    out, _, inverse_deviation = torch.native_layer_norm(x, x.shape[1:], None, None, 1e-5)
+    return out, inverse_deviation
+
+
 class _TypedLinear(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -152,7 +158,7 @@ class _NormalisedMap(torch.autograd.Function):
             mapped: Tensor = bias
             for state, part in zip(states, parts, strict=True):
                 mapped = mapped + (state[rows].to(compute) @ part.T).to(weight.dtype)
-            out[rows], _, inverse_deviation[rows] = torch.native_layer_norm(mapped, out.shape[1:], None, None, 1e-5)
+            out[rows], inverse_deviation[rows] = normalise(mapped)
         ctx.compute = compute
         ctx.save_for_backward(out, inverse_deviation, *parts, *states)
         return out

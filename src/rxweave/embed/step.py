@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 from functools import partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
@@ -16,6 +19,7 @@ from rxweave.embed.finite import NotFiniteError, bad_activation, bad_gradient, b
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.interruptions import memory_for
 from rxweave.embed.memory import give_back_holes
+from rxweave.embed.neighbours import Hop, IncomingEdges
 from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings, dropout
 from rxweave.embed.ranks import Ranks
 from rxweave.embed.schedule import rate
@@ -23,14 +27,16 @@ from rxweave.embed.state import TrainingState
 from rxweave.errors import TrainingError
 from rxweave.graph.build import Graph
 
+Messages = TypeVar("Messages", bound=MessageIndex | IncomingEdges)
+
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(Generic[Messages]):
     """What stays the same while a graph is trained on."""
 
     graph: Graph
     settings: EmbedSettings
-    index: MessageIndex
+    index: Messages
     objective: Objective
     device: torch.device
     active: Bool[np.ndarray, " nodes"]
@@ -40,68 +46,108 @@ class Setup:
     """Treatments that the graph does not hold, to be ranked now and then."""
 
 
-def take_step(setup: Setup, state: TrainingState, number: int) -> tuple[Losses, float]:
+def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> tuple[Losses, float]:
     """Take optimiser step `number` (0, 1, …); give its losses and the length of its gradient before clipping.
 
     Raises TrainingError, with the tensor and the relation, for a value that is not finite, and OutOfMemoryError.
     """
     settings, sampler = setup.settings, setup.objective.sampler
     chosen = sampler.hide(state.rng)
-    with memory_for("passing messages", _wide(settings)):
+    with memory_for("passing messages", wide(settings)):
         visible = setup.index.without(sampler.hidden_mask(chosen, state.rng))
         features = dropout(state.features, settings.dropout, state.generator)
-        states = state.encoder.states(features, visible)
+
+    def score(scored: ScoredEmbeddings) -> Losses:
+        objective = setup.objective
+        link, treatment = objective.score_facts(scored, state.decoder, sampler.micro_batches(chosen, state.rng))
+        alike = objective.for_this_rank(objective.draw_alike(state.rng))
+        return Losses(link, treatment, objective.contrast(scored, alike))
+
+    with not_finite_told(setup, state, number, features, visible):
+        losses = add_gradient(settings, state, features, visible, score)
+        norm = sum_gradients(setup, state)
+    update(settings, state, number, norm)
+    return Losses(*setup.ranks.sum(astuple(losses))), norm
+
+
+def add_gradient(
+    settings: EmbedSettings,
+    state: TrainingState,
+    features: Float[Tensor, "nodes features"],
+    messages: MessageIndex | Sequence[Hop],
+    score: Callable[[ScoredEmbeddings], Losses],
+) -> Losses:
+    """Pass messages, score what they make, and add the gradient of the losses to that of every weight."""
+    with memory_for("passing messages", wide(settings)):
+        states = state.encoder.states(features, messages)
         # The output map gets leaves of its own, so that z and its gradient are gone before the layers' gradients come.
         held = [x.detach().requires_grad_(x.requires_grad) for x in states]
         z = state.encoder.output(held)
         give_back_holes()
     scored = ScoredEmbeddings(z)
+    with memory_for("scoring facts", many(settings)):
+        losses = score(scored)
+    with memory_for("passing gradients back", wide(settings)):
+        z.backward(scored.gradient)  # type: ignore[no-untyped-call]  # torch stub
+        del z, scored
+        learnt = [x for x in states if x.requires_grad]
+        gradients = [leaf.grad for leaf in held if leaf.requires_grad]
+        del states, held
+        give_back_holes()
+        torch.autograd.backward(learnt, gradients)
+    return losses
+
+
+@contextmanager
+def not_finite_told(
+    setup: Setup[Any],
+    state: TrainingState,
+    number: int,
+    features: Float[Tensor, "nodes features"] | None = None,
+    messages: MessageIndex | Sequence[Hop] = (),
+) -> Iterator[None]:
+    """Turn a NotFiniteError of step `number` into a TrainingError with its origin and what to change.
+
+    With features given, activations are looked into as well.
+    """
     try:
-        with memory_for("scoring facts", _many(settings)):
-            link, treatment = setup.objective.score_facts(scored, state.decoder, chosen, state.rng)
-            contrastive = setup.objective.contrast(scored, state.rng)
-        with memory_for("passing gradients back", _wide(settings)):
-            z.backward(scored.gradient)  # type: ignore[no-untyped-call]  # torch stub
-            del z, scored
-            learnt = [x for x in states if x.requires_grad]
-            gradients = [leaf.grad for leaf in held if leaf.requires_grad]
-            del states, held
-            give_back_holes()
-            torch.autograd.backward(learnt, gradients)
-            del learnt, gradients
-            norm = _gradient_norm(state)
-            if setup.ranks.place.size > 1:  # only now: what is not finite should be told by the rank where it was
-                setup.ranks.sum_gradients(state.weights().values())
-                norm = _gradient_norm(state)
+        yield
     except NotFiniteError as error:
-        where = _origin(setup, state, features, visible)
+        where = _origin(setup, state, features, messages)
+        settings = setup.settings
         raise TrainingError(
             f"In step {number + 1} (epoch {number // settings.steps_per_epoch + 1}) {error}"
-            f"{f'; first to be not finite: {where}' if where else ''}. {_calmer(settings)}"
+            f"{f'; first to be not finite: {where}' if where else ''}. {calmer(settings)}"
         ) from None
-    with memory_for("updating the weights", _wide(settings)):
-        _update(setup, state, number, norm)
-    give_back_holes()
-    return Losses(*setup.ranks.sum((link, treatment, contrastive))), norm
 
 
-def embed(setup: Setup, state: TrainingState, *, after: int) -> Float32[np.ndarray, "nodes dim"]:
+def embed(setup: Setup[MessageIndex], state: TrainingState, *, after: int) -> Float32[np.ndarray, "nodes dim"]:
     """Give the embedding of every node after an epoch: no fact hidden, nothing dropped; TrainingError for NaN."""
-    with torch.no_grad(), memory_for("embedding all nodes", _wide(setup.settings)):
+    with torch.no_grad(), memory_for("embedding all nodes", wide(setup.settings)):
         vectors: Tensor = state.encoder(state.features, setup.index)
     problem = bad_rows(setup.graph, vectors)
     if problem is not None:
         raise TrainingError(
             f"After epoch {after} not all is finite: {_origin(setup, state, state.features, setup.index) or problem}. "
-            f"{_calmer(setup.settings)}"
+            f"{calmer(setup.settings)}"
         )
     return vectors.cpu().numpy()
 
 
-def _calmer(settings: EmbedSettings) -> str:
+def calmer(settings: EmbedSettings) -> str:
     """Say what to change when values explode."""
     clip = f"clip_norm (now {settings.clip_norm:g})" if settings.clip_norm else "clip_norm (now none; try 1)"
     return f"Lower learning_rate (now {settings.learning_rate:g}) or {clip}."
+
+
+def sum_gradients(setup: Setup[Any], state: TrainingState) -> float:
+    """Sum the gradient of every weight over ranks, and give its length; raises NotFiniteError."""
+    with memory_for("passing gradients back", wide(setup.settings)):
+        norm = _gradient_norm(state)
+        if setup.ranks.place.size > 1:  # only now: what is not finite should be told by the rank where it was
+            setup.ranks.sum_gradients(state.weights().values())
+            norm = _gradient_norm(state)
+    return norm
 
 
 def _gradient_norm(state: TrainingState) -> float:
@@ -112,32 +158,46 @@ def _gradient_norm(state: TrainingState) -> float:
     return norm
 
 
-def _update(setup: Setup, state: TrainingState, number: int, norm: float) -> None:
-    settings = setup.settings
-    if settings.clip_norm is not None and norm > settings.clip_norm:
-        torch.nn.utils.clip_grads_with_norm_(state.weights().values(), settings.clip_norm, torch.tensor(norm))
-    for group in state.optimiser.param_groups:
-        group["lr"] = settings.learning_rate * rate(number, settings.num_epochs * settings.steps_per_epoch)
-    state.whole = False
-    state.optimiser.step()
-    state.optimiser.zero_grad()
+def update(settings: EmbedSettings, state: TrainingState, number: int, norm: float) -> None:
+    """Take optimiser step `number` along the gradient, of length `norm`, and clear it."""
+    with memory_for("updating the weights", wide(settings)):
+        if settings.clip_norm is not None and norm > settings.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(state.weights().values(), settings.clip_norm, torch.tensor(norm))
+        for group in state.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate(number, settings.num_epochs * settings.steps_per_epoch)
+        state.whole = False
+        state.optimiser.step()
+        state.optimiser.zero_grad()
+    give_back_holes()
 
 
-def _origin(setup: Setup, state: TrainingState, features: Tensor, visible: MessageIndex) -> str | None:
+def _origin(
+    setup: Setup[Any], state: TrainingState, features: Tensor | None, messages: MessageIndex | Sequence[Hop]
+) -> str | None:
     """Find the tensor that was not finite first: a weight, else an activation, else a gradient."""
     parts = (setup.graph, state.encoder, state.decoder, state.features)
-    activation = partial(bad_activation, setup.graph, state.encoder, features, visible)
-    return bad_parameter(*parts) or activation() or bad_gradient(*parts)
+    activation = None if features is None else partial(bad_activation, setup.graph, state.encoder, features, messages)
+    return bad_parameter(*parts) or (activation and activation()) or bad_gradient(*parts)
 
 
-def _wide(settings: EmbedSettings) -> str:
+def wide(settings: EmbedSettings) -> str:
+    """Say what to lower when states and messages do not fit."""
+    if settings.batching == "sampled":
+        return (
+            f"batch_facts (now {settings.batch_facts:,}), num_neighbours (now "
+            f"{','.join(map(str, settings.num_neighbours))}), num_treatment_negatives (now "
+            f"{settings.num_treatment_negatives:,}) or hidden_dim (now {settings.hidden_dim})"
+        )
     return (
         f"hidden_dim (now {settings.hidden_dim}) or num_layers (now {settings.num_layers}), or take a part of the "
-        "graph with limit_nodes or include_node_types"
+        "graph with limit_nodes or include_node_types, or of its edges at a time with batching=sampled"
     )
 
 
-def _many(settings: EmbedSettings) -> str:
+def many(settings: EmbedSettings) -> str:
+    """Say what to lower when the scores of facts do not fit."""
+    if settings.batching == "sampled":
+        return wide(settings)
     return (
         f"edge_sample_size (now {settings.edge_sample_size:,}), raising accumulation_steps (now "
         f"{settings.accumulation_steps}) as much to score as many facts (--preset memory_constrained does both), or "

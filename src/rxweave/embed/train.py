@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
-from rxweave.embed.attention import build_index
+from rxweave.embed.attention import MessageIndex, build_index
 from rxweave.embed.attention.choose import Choice, choose_attention, choose_precision
 from rxweave.embed.checkpoint import Checkpoint, Identity
 from rxweave.embed.decoder import DistMult
@@ -32,8 +33,10 @@ from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memor
 from rxweave.embed.keeper import CheckpointKeeper, find_on_all
 from rxweave.embed.measures import TypeMeasures, is_due, measure_types
 from rxweave.embed.memory import freed_memory_kept, give_back_holes
-from rxweave.embed.objective import Objective
+from rxweave.embed.neighbours import IncomingEdges
+from rxweave.embed.objective import Losses, Objective
 from rxweave.embed.ranks import RankError, Ranks, joined
+from rxweave.embed.sampled_step import embed_by_layer, take_sampled_step
 from rxweave.embed.state import TrainingState, initial_state
 from rxweave.embed.step import Setup, embed, take_step
 from rxweave.embed.usage import memory_now, memory_peak
@@ -41,6 +44,14 @@ from rxweave.errors import CollapseError, ConfigError, InputError, TrainingError
 from rxweave.graph.build import Graph
 
 __all__ = ["Epoch", "Trained", "choose_device", "train"]
+
+TakeStep = Callable[[Setup[Any], TrainingState, int], tuple[Losses, float]]
+EmbedAll = Callable[..., Float32[np.ndarray, "nodes dim"]]
+WAYS: dict[str, tuple[TakeStep, EmbedAll]] = {
+    "full": (take_step, embed),
+    "sampled": (take_sampled_step, embed_by_layer),
+}
+"""How a step is taken, and how all nodes are embedded, by `batching`."""
 
 _log = logging.getLogger("rxweave")
 
@@ -125,7 +136,8 @@ def _train(
 ) -> Trained:
     """Train from the start or from what was saved, as one of some ranks."""
     with memory_for("preparing the graph", "limit_nodes, or leave out node types with include_node_types"):
-        index = build_index(graph).to(device)
+        index: MessageIndex | IncomingEdges
+        index = IncomingEdges.of(graph) if settings.batching == "sampled" else build_index(graph).to(device)
         attention = choose_attention(
             settings.attention,
             device=device.type,
@@ -149,7 +161,7 @@ def _train(
         saved.restore(state)
     ranks.spread([state.features, *state.weights().values()])
     give_back_holes()
-    setup = Setup(graph, settings, index, objective, device, graph.degrees > 0, ranks, held_out)
+    setup: Setup[Any] = Setup(graph, settings, index, objective, device, graph.degrees > 0, ranks, held_out)
     with deferred_ctrl_c(on_note) as stop_asked:
         while not _finished(setup, state):
             epoch, shortage = None, TrainingError("")
@@ -181,8 +193,9 @@ def _train(
         best = best_epoch(state.history, graph.roles)
         on_note(f"Ended after epoch {len(state.history)}; kept: epoch {best}, the best rank of held-out treatments.")
         state.go_back_to_best()
+    _, embed_all = WAYS[settings.batching]
     return Trained(
-        embed(setup, state, after=len(state.history)),
+        embed_all(setup, state, after=len(state.history)),
         graph,
         state.features.detach(),
         state.encoder,
@@ -198,7 +211,7 @@ def _keep_silent(text: str) -> None:
     """What other ranks than the first tell of their training, which is the same one."""
 
 
-def _finished(setup: Setup, state: TrainingState) -> bool:
+def _finished(setup: Setup[Any], state: TrainingState) -> bool:
     """Whether training is over: all epochs done, or too many without a better held-out score."""
     number, patience = len(state.history), setup.settings.early_stopping
     if number >= setup.settings.num_epochs or patience is None:
@@ -207,16 +220,17 @@ def _finished(setup: Setup, state: TrainingState) -> bool:
     return best is not None and number - best >= patience
 
 
-def _epoch(setup: Setup, state: TrainingState) -> Epoch:
+def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
     """Take the steps of an epoch, measure what is due, and give its record; out of memory, `state` may be saved."""
     settings, number = setup.settings, len(state.history) + 1
+    take, embed_all = WAYS[settings.batching]
     first = len(state.history) * settings.steps_per_epoch
     started, streams = time.perf_counter(), state.random_streams()
     try:
-        steps = [take_step(setup, state, first + i) for i in range(settings.steps_per_epoch)]
+        steps = [take(setup, state, first + i) for i in range(settings.steps_per_epoch)]
         measures, held_out = TypeMeasures(), UNKNOWN
         if is_due(number, settings.num_epochs):
-            vectors = embed(setup, state, after=number)
+            vectors = embed_all(setup, state, after=number)
             measures = measure_types(setup.graph, vectors, setup.active, state.rng)
             if setup.held_out is not None:
                 held_out = held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out)

@@ -10,6 +10,7 @@ Only pairs and senders that have edges exist.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,8 @@ from rxweave.graph.build import Graph
 class MessageIndex:
     """The directed edges of a graph as a pairs × nodes sparse matrix, and again by sender; what each row is."""
 
-    num_nodes: int
+    type_offsets: tuple[int, ...]
+    """Nodes of type i: `type_offsets[i]:type_offsets[i + 1]`."""
     num_relations: int
     """Directed relations: a symmetric relation is one, any other is two (itself and its inverse)."""
     relation_rows: tuple[int, ...]
@@ -58,6 +60,10 @@ class MessageIndex:
         return rows.repeat_interleave(self.row_start.diff(), output_size=self.num_edges)
 
     @property
+    def num_nodes(self) -> int:
+        return self.type_offsets[-1]
+
+    @property
     def num_pairs(self) -> int:
         return len(self.pair_node)
 
@@ -79,7 +85,7 @@ class MessageIndex:
         edge_sender = self.edge_sender.index_select(0, kept)
         per_sender = torch.bincount(edge_sender, minlength=self.num_senders)
         return MessageIndex(
-            num_nodes=self.num_nodes,
+            type_offsets=self.type_offsets,
             num_relations=self.num_relations,
             relation_rows=self.relation_rows,
             relation_senders=self.relation_senders,
@@ -101,28 +107,39 @@ class MessageIndex:
         return replace(self, **moved)
 
 
+Edges = tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"], Int[np.ndarray, " _"]]
+"""Source, target and fact of the edges of one directed relation."""
+
+
 def build_index(graph: Graph) -> MessageIndex:
     """Lay out every fact of a graph for message passing, in both directions; a self-loop is one edge.
 
     Directed relations come in the order of `graph.relations`, each followed by its inverse unless symmetric.
     """
-    blocks = []
+    return index_of(directed_edges(graph), tuple(graph.type_offsets.tolist()))
+
+
+def directed_edges(graph: Graph) -> Iterator[Edges]:
+    """Give the edges of each directed relation, in the order of `build_index`."""
     first_fact = 0
     for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):
         fact = np.arange(first_fact, first_fact + len(source), dtype=np.int32)
         first_fact += len(source)
         if relation.symmetric:
             two_way = source != target
-            both_ways = (
+            yield (
                 np.concatenate([source, target[two_way]]),
                 np.concatenate([target, source[two_way]]),
                 np.concatenate([fact, fact[two_way]]),
             )
-            blocks.append(_Block.of(graph.num_nodes, *both_ways))
         else:
-            blocks.append(_Block.of(graph.num_nodes, source, target, fact))
-            blocks.append(_Block.of(graph.num_nodes, target, source, fact))
+            yield source, target, fact
+            yield target, source, fact
 
+
+def index_of(edges: Iterable[Edges], type_offsets: tuple[int, ...]) -> MessageIndex:
+    """Lay out the edges of each directed relation for message passing among the nodes that `type_offsets` counts."""
+    blocks = [_Block.of(type_offsets[-1], *each) for each in edges]
     first_edge = _bounds([len(block.source) for block in blocks])
     first_row = _bounds([len(block.pair_node) for block in blocks])
     first_sender = _bounds([len(block.sender_node) for block in blocks])
@@ -138,7 +155,7 @@ def build_index(graph: Graph) -> MessageIndex:
         return torch.cat([joined(name, first_edge), torch.tensor([first_edge[-1]], dtype=torch.int32)])
 
     return MessageIndex(
-        num_nodes=graph.num_nodes,
+        type_offsets=type_offsets,
         num_relations=len(blocks),
         relation_rows=tuple(first_row.tolist()),
         relation_senders=tuple(first_sender.tolist()),
