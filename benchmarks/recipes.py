@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 _SHORT = ["embed.learning_rate=0.003", "embed.num_epochs=60"]
+_HALF = ["embed.learning_rate=0.003", "embed.num_epochs=30"]
 RECIPES: dict[str, list[str]] = {
     "short: lr 0.003, 60 epochs": _SHORT,
     "short, constant features": [*_SHORT, "embed.features=constant"],
@@ -34,6 +35,9 @@ RECIPES: dict[str, list[str]] = {
     "short, lr 0.001": ["embed.num_epochs=60"],
     "short, lr 0.008": ["embed.num_epochs=60", "embed.learning_rate=0.008"],
     "short, weight decay 0.01": [*_SHORT, "embed.weight_decay=0.01"],
+    "30 epochs, whole graph": _HALF,
+    "30 epochs, 10 neighbours": [*_HALF, "embed.batching=sampled"],
+    "30 epochs, 10 then 3 neighbours": [*_HALF, "embed.batching=sampled", "embed.num_neighbours=10,3"],
 }
 COLUMNS = ("disease MRR", "Hits@10", "drug MRR", "Recall@50", "AUPRC", "AUROC", "rank drugs", "rank diseases")
 

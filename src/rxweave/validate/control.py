@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from rxweave.embed.attention import build_index
 from rxweave.embed.hgt import HGT, HGTShape
+from rxweave.embed.layerwise import embed_layer_by_layer
+from rxweave.embed.neighbours import IncomingEdges
 from rxweave.embed.train import Trained
 from rxweave.graph.build import Graph
 
@@ -16,7 +17,8 @@ from rxweave.graph.build import Graph
 def untrained_vectors(trained: Trained, *, seed: int = 0) -> Float32[np.ndarray, "nodes dim"]:
     """Give what an encoder of the same shape, with fresh weights, makes of the same features and graph.
 
-    Embeddings that know no more of their facts than these owe nothing to training. Computed on the CPU.
+    Embeddings that know no more of their facts than these owe nothing to training. Computed on the CPU, layer by
+    layer, so that they need no more memory than the training did.
     """
     return fresh_vectors(trained.encoder.shape, trained.features, trained.graph, seed=seed)
 
@@ -26,6 +28,4 @@ def fresh_vectors(
 ) -> Float32[np.ndarray, "nodes dim"]:
     """Give what `untrained_vectors` gives, from the shape of the encoder and its input."""
     encoder = HGT(shape, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        vectors: Float32[np.ndarray, "nodes dim"] = encoder(features.cpu(), build_index(graph)).numpy()
-    return vectors
+    return embed_layer_by_layer(encoder, features.detach().cpu(), IncomingEdges.of(graph)).numpy()
