@@ -11,6 +11,7 @@ import typer
 
 from rxweave.benchmark.commands import app as benchmark
 from rxweave.options import (
+    Batching,
     Collapse,
     Contrast,
     Device,
@@ -68,6 +69,7 @@ def run(
     learning_rate: Rate = None,
     edge_sample_size: Facts = None,
     accumulation_steps: Parts = None,
+    batching: Batching = None,
     contrastive_weight: Contrast = None,
     similarity_threshold: Similar = None,
     device: Device = None,
@@ -98,6 +100,7 @@ def run(
             "embed.learning_rate": learning_rate,
             "embed.edge_sample_size": edge_sample_size,
             "embed.accumulation_steps": accumulation_steps,
+            "embed.batching": batching,
             "embed.contrastive_weight": contrastive_weight,
             "embed.similarity_threshold": similarity_threshold,
             "embed.device": device,
@@ -160,6 +163,7 @@ def embed(
     learning_rate: Rate = None,
     edge_sample_size: Facts = None,
     accumulation_steps: Parts = None,
+    batching: Batching = None,
     contrastive_weight: Contrast = None,
     similarity_threshold: Similar = None,
     device: Device = None,
@@ -186,6 +190,7 @@ def embed(
             "embed.learning_rate": learning_rate,
             "embed.edge_sample_size": edge_sample_size,
             "embed.accumulation_steps": accumulation_steps,
+            "embed.batching": batching,
             "embed.contrastive_weight": contrastive_weight,
             "embed.similarity_threshold": similarity_threshold,
             "embed.device": device,

@@ -48,6 +48,12 @@ Facts = Annotated[
 Parts = Annotated[
     int | None, typer.Option(help="Micro-batches in an optimiser step (default: 4).", rich_help_panel=TRAINING)
 ]
+Batching = Annotated[
+    str | None,
+    typer.Option(
+        help="full (default), or sampled: drawn neighbours only, for graphs that do not fit.", rich_help_panel=TRAINING
+    ),
+]
 Contrast = Annotated[
     float | None,
     typer.Option(help="Weight of pulling gene-sharing nodes together (default: 0.5).", rich_help_panel=TRAINING),

@@ -205,7 +205,8 @@ def scored_by(graph: Graph, z: torch.Tensor, place: Place, rng: np.random.Genera
     decoder = DistMult(len(graph.relations), 32, generator=torch.Generator().manual_seed(1)).double()
     scored = ScoredEmbeddings(z)
     objective = Objective(graph, SETTINGS, place=place)
-    losses = *objective.score_facts(scored, decoder, chosen_by(graph, SETTINGS), rng), objective.contrast(scored, rng)
+    link = objective.score_facts(scored, decoder, objective.sampler.micro_batches(chosen_by(graph, SETTINGS), rng))
+    losses = *link, objective.contrast(scored, objective.for_this_rank(objective.draw_alike(rng)))
     return torch.tensor(losses, dtype=torch.float64), scored.gradient, decoder.relation.grad
 
 

@@ -17,7 +17,9 @@ from rxweave.embed.attention import build_index
 from rxweave.embed.history import Epoch
 from rxweave.embed.neighbours import IncomingEdges
 from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings
-from rxweave.embed.sampled_step import MicroBatch, add_micro_batch, draw_micro_batches
+from rxweave.embed.place import Place
+from rxweave.embed.ranks import Ranks
+from rxweave.embed.sampled_step import MicroBatch, add_micro_batch, draw_micro_batches, take_sampled_step
 from rxweave.embed.state import TrainingState, initial_state
 from rxweave.embed.step import Setup, add_gradient
 from rxweave.embed.train import train
@@ -126,6 +128,29 @@ def test_a_micro_batch_gives_the_same_gradient_whoever_ran_before(small_graph: G
     forth, back = [alone(batch) for batch in batches], [alone(batch) for batch in reversed(batches)]
     for one, other in zip(forth, reversed(back), strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_gradients_of_all_ranks_add_up_to_that_of_one_process(
+    small_graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three micro-batches on two ranks, and on five, of which two have none."""
+    setup, state = made(small_graph, SAMPLED)
+    monkeypatch.setattr(sampled_step, "update", lambda *arguments: None)
+    monkeypatch.setattr(Ranks, "sum_gradients", lambda *arguments: None)  # added up below
+    monkeypatch.setattr(Ranks, "sum", lambda self, values: list(values))
+    whole, _ = take_sampled_step(setup, state, 0)
+    expected = gradients(state)
+    for size in (2, 5):
+        link, found = 0.0, dict.fromkeys(expected, torch.zeros(()))
+        for rank in range(size):
+            setup_here, state = made(small_graph, SAMPLED)
+            losses, _ = take_sampled_step(replace(setup_here, ranks=Ranks(Place(rank, size))), state, 0)
+            link += losses.link
+            for name, gradient in gradients(state).items():
+                found[name] = found[name] + gradient
+        assert link == pytest.approx(whole.link)
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7)
 
 
 def test_it_learns_nearly_as_fast_as_on_the_whole_graph(small_graph: Graph) -> None:

@@ -127,7 +127,7 @@ class Objective:
         share: float = 1.0,
         rows: Int[np.ndarray, " rows"] | None = None,
     ) -> float:
-        """Back-propagate `share` × the contrastive loss of drawn nodes; give that times its mean over all types that have one.
+        """Back-propagate `share` × the contrastive loss of drawn nodes; give that times its mean over types.
 
         `rows` are the graph's rows that are scored, ascending; by default all of them.
         """

@@ -18,7 +18,7 @@ from rxweave.embed.layerwise import embed_layer_by_layer
 from rxweave.embed.neighbours import IncomingEdges, sample_part
 from rxweave.embed.objective import Losses, ScoredEmbeddings, dropout
 from rxweave.embed.state import TrainingState
-from rxweave.embed.step import Setup, add_gradient, calmer, gradient_norm, not_finite_told, update, wide
+from rxweave.embed.step import Setup, add_gradient, calmer, not_finite_told, sum_gradients, update, wide
 from rxweave.errors import TrainingError
 
 
@@ -40,15 +40,16 @@ class MicroBatch:
 def take_sampled_step(setup: Setup[IncomingEdges], state: TrainingState, number: int) -> tuple[Losses, float]:
     """Take optimiser step `number` (0, 1, …); give its losses and the length of its gradient before clipping.
 
-    Raises TrainingError, with the tensor and the relation, for a value that is not finite, and OutOfMemoryError.
+    Every rank runs micro-batches of its own. Raises TrainingError, with the tensor and the relation, for a value that
+    is not finite, and OutOfMemoryError.
     """
-    losses = [
-        add_micro_batch(setup, state, number, micro_batch) for micro_batch in draw_micro_batches(setup, state.rng)
-    ]
+    place = setup.ranks.place
+    ours = draw_micro_batches(setup, state.rng)[place.rank :: place.size]
+    losses = [astuple(add_micro_batch(setup, state, number, micro_batch)) for micro_batch in ours]
     with not_finite_told(setup, state, number):
-        norm = gradient_norm(state)
+        norm = sum_gradients(setup, state)
     update(setup.settings, state, number, norm)
-    return Losses(*(sum(parts) for parts in zip(*map(astuple, losses), strict=True))), norm
+    return Losses(*setup.ranks.sum(np.array(losses).reshape(-1, 3).sum(0).tolist())), norm
 
 
 def draw_micro_batches(setup: Setup[IncomingEdges], rng: np.random.Generator) -> list[MicroBatch]:
