@@ -112,6 +112,13 @@ def test_the_same_random_numbers_give_the_same_part(small_graph: Graph) -> None:
     assert one.nodes.tolist() != other.nodes.tolist()
 
 
+def test_edge_dropout_leaves_out_its_share(small_graph: Graph) -> None:
+    edges, seeds = IncomingEdges.of(small_graph), np.arange(small_graph.num_nodes)
+    (hop,) = sample_part(edges, seeds, [ALL], NOTHING, np.random.default_rng(0), edge_dropout=0.25).hops
+    expected, deviation = 0.75 * edges.num_edges, np.sqrt(edges.num_edges * 0.25 * 0.75)
+    assert abs(hop.index.num_edges - expected) < 5 * deviation
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_nodes_without_edges_and_relations_without_facts_are_no_trouble(seed: int) -> None:
     graph = random_graph(seed)

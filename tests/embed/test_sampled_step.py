@@ -94,8 +94,8 @@ def test_a_micro_batch_does_not_see_the_facts_it_scores(small_graph: Graph, monk
     setup, state = made(small_graph, SAMPLED)
     parts, original = [], sampled_step.sample_part
 
-    def kept(*arguments: object) -> object:
-        parts.append(original(*arguments))
+    def kept(*arguments: object, **named: object) -> object:
+        parts.append(original(*arguments, **named))
         return parts[-1]
 
     monkeypatch.setattr(sampled_step, "sample_part", kept)
@@ -209,11 +209,11 @@ def test_memory_that_runs_out_leaves_a_checkpoint_and_says_what_to_lower(
     path, settings = tmp_path / "training.safetensors", SAMPLED.but(num_epochs=3)
     whole, original, calls = train(small_graph, settings, seed=SEED), getattr(sampled_step, broken), []
 
-    def too_large(*arguments: object) -> object:
+    def too_large(*arguments: object, **named: object) -> object:
         calls.append(arguments)
         if len(calls) == 3:
             raise MemoryError("no room")
-        return original(*arguments)
+        return original(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(sampled_step, broken, too_large)

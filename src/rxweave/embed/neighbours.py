@@ -116,18 +116,21 @@ def sample_part(
     num_neighbours: Sequence[int],
     hidden: Int[np.ndarray, " hidden"],
     rng: np.random.Generator,
+    *,
+    edge_dropout: float = 0.0,
 ) -> Part:
     """Draw the part of a graph that the embeddings of `seeds` (rows; repeats count once) are made from.
 
     `num_neighbours` are the most edges drawn for each node and directed relation, without replacement, for the hop
     into the seeds first; -1 takes all. An edge of a `hidden` fact is left out when drawn, in whichever direction, so a
-    node has fewer edges then, as it has when facts are hidden from the whole graph.
+    node has fewer edges then, as it has when facts are hidden from the whole graph; so is, at random, a share
+    `edge_dropout` of the others.
     """
     hidden = np.sort(hidden)
     nodes = wanted = np.unique(seeds)
     hops: list[Hop] = []
     for most in num_neighbours:
-        drawn = _edges_into(edges, nodes, most, hidden, rng)
+        drawn = _edges_into(edges, nodes, most, hidden, edge_dropout, rng)
         known = marked(edges.num_nodes, nodes, *(source for source, _, _ in drawn))
         hops.append(hop(drawn, known, nodes, edges.type_offsets))
         nodes = known
@@ -170,6 +173,7 @@ def _edges_into(
     nodes: Int[np.ndarray, " nodes"],
     most: int,
     hidden: Int[np.ndarray, " hidden"],
+    edge_dropout: float,
     rng: np.random.Generator,
 ) -> list[Edges]:
     """Draw edges into the nodes, for each directed relation."""
@@ -187,6 +191,8 @@ def _edges_into(
         at[first[many, None] + np.arange(most)] = picked
     fact = edges.fact[at]
     seen = ~_among(fact, hidden)
+    if edge_dropout:
+        seen &= rng.random(len(seen)) >= edge_dropout
     bounds = first[np.searchsorted(rows, edges.relation_rows)]
     source, target = edges.source[at], np.repeat(edges.pair_node[rows], taken)
     return [

@@ -106,7 +106,7 @@ class Objective:
                 treatment += batch.share * loss / len(treatment_like)
         return link, treatment if treatment_like else float("nan")
 
-    def draw_alike(self, rng: np.random.Generator) -> dict[str, Int[np.ndarray, " nodes"]]:
+    def draw_alike(self, rng: np.random.Generator) -> dict[str, Int[np.ndarray, " _"]]:
         """Draw the nodes that the contrastive loss looks at: rows of the graph, for each type that has one."""
         return {
             node_type: self.graph.rows_of(node_type).start
@@ -114,7 +114,7 @@ class Objective:
             for node_type, linked in self.linked.items()
         }
 
-    def for_this_rank(self, drawn: dict[str, Int[np.ndarray, " nodes"]]) -> dict[str, Int[np.ndarray, " nodes"]]:
+    def for_this_rank(self, drawn: dict[str, Int[np.ndarray, " _"]]) -> dict[str, Int[np.ndarray, " _"]]:
         """Give the types whose contrastive loss is this rank's to compute."""
         turns = enumerate(drawn.items())
         return {node_type: nodes for turn, (node_type, nodes) in turns if turn % self.place.size == self.place.rank}
@@ -122,7 +122,7 @@ class Objective:
     def contrast(
         self,
         scored: ScoredEmbeddings,
-        drawn: dict[str, Int[np.ndarray, " nodes"]],
+        drawn: dict[str, Int[np.ndarray, " _"]],
         *,
         share: float = 1.0,
         rows: Int[np.ndarray, " rows"] | None = None,

@@ -76,7 +76,8 @@ def add_micro_batch(setup: Setup[IncomingEdges], state: TrainingState, number: i
         batches = list(objective.sampler.micro_batch(micro_batch.facts, micro_batch.sizes, rng))
         alike = objective.draw_alike(rng)
         seeds = np.concatenate([*(batch.nodes for batch in batches), *alike.values()])
-        part = sample_part(setup.index, seeds, settings.neighbours_of_layers, micro_batch.hidden, rng)
+        most, share = settings.neighbours_of_layers, settings.edge_dropout
+        part = sample_part(setup.index, seeds, most, micro_batch.hidden, rng, edge_dropout=share)
         hops = [hop.to(setup.device) for hop in part.hops]
         features = state.features[torch.from_numpy(part.nodes).to(setup.device)]
         features = dropout(features, settings.dropout, torch.Generator().manual_seed(micro_batch.seed))
