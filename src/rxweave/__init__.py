@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rxweave.pipeline import run as run
     from rxweave.rank.metrics import evaluate_ranking as evaluate_ranking
     from rxweave.rank.ranker import fit_ranker as fit_ranker
+    from rxweave.readiness.devices import compare_devices as compare_devices
+    from rxweave.readiness.quick_test import quick_test as quick_test
     from rxweave.validate.collapse import measure_collapse as measure_collapse
     from rxweave.validate.verdict import judge as judge
 
@@ -56,6 +58,8 @@ _HOME = {
     "run": "rxweave.pipeline",
     "evaluate_ranking": "rxweave.rank.metrics",
     "fit_ranker": "rxweave.rank.ranker",
+    "compare_devices": "rxweave.readiness.devices",
+    "quick_test": "rxweave.readiness.quick_test",
     "measure_collapse": "rxweave.validate.collapse",
     "judge": "rxweave.validate.verdict",
 }

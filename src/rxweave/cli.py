@@ -34,9 +34,11 @@ from rxweave.options import (
     Resume,
     Seed,
     Similar,
+    TensorBoard,
     Treats,
     Types,
 )
+from rxweave.readiness.commands import app as readiness
 
 app = typer.Typer(
     name="rxweave",
@@ -46,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(benchmark, name="benchmark")
+app.add_typer(readiness)
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
@@ -75,6 +78,7 @@ def run(
     device: Device = None,
     on_collapse: Collapse = None,
     resume: Resume = None,
+    tensorboard: TensorBoard = None,
     override: Override = None,
     force: Force = False,
     as_json: Json = False,
@@ -83,6 +87,7 @@ def run(
     from rxweave.console import RichWatch, print_run, run_summary
     from rxweave.pipeline import run as run_pipeline
     from rxweave.settings import settings_from
+    from rxweave.tensorboard import tensorboard as logged
 
     settings = settings_from(
         {
@@ -109,7 +114,7 @@ def run(
         },
         override or [],
     )
-    with RichWatch(settings.embed.num_epochs, quiet=as_json) as watch:
+    with RichWatch(settings.embed.num_epochs, quiet=as_json) as shown, logged(tensorboard, shown) as watch:
         result = run_pipeline(settings, out, watch=watch, force=force, resume=resume)
     if as_json:
         typer.echo(json.dumps(run_summary(result), indent=2))
@@ -169,12 +174,14 @@ def embed(
     device: Device = None,
     on_collapse: Collapse = None,
     resume: Resume = None,
+    tensorboard: TensorBoard = None,
     override: Override = None,
 ) -> None:
     """Embed every node of a graph, with all its facts (nothing is held out, so nothing can be evaluated)."""
     from rxweave.api import embed_graph
     from rxweave.console import RichWatch
     from rxweave.settings import settings_from
+    from rxweave.tensorboard import tensorboard as logged
 
     settings = settings_from(
         {
@@ -199,7 +206,7 @@ def embed(
         },
         override or [],
     )
-    with RichWatch(settings.embed.num_epochs) as watch:
+    with RichWatch(settings.embed.num_epochs) as shown, logged(tensorboard, shown) as watch:
         facts = embed_graph(settings, output, watch=watch, resume=resume)
     typer.echo(json.dumps(facts, indent=2))
     raise typer.Exit(1 if facts["verdict"] == "collapsed" else 0)

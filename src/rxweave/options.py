@@ -78,5 +78,13 @@ Resume = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option(
+        "--tensorboard",
+        help="Folder for TensorBoard's event files: losses, ranks, memory and more of every epoch.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run of another graph in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

@@ -51,7 +51,10 @@ def assert_same(one: Trained, other: Trained) -> None:
         ):
             assert torch.equal(a, b), name
     timeless = [
-        [replace(epoch, seconds=0.0, memory=0, peak_memory=0, warnings=lasting(epoch)) for epoch in trained.history]
+        [
+            replace(epoch, seconds=0.0, measuring_seconds=0.0, memory=0, peak_memory=0, warnings=lasting(epoch))
+            for epoch in trained.history
+        ]
         for trained in (one, other)
     ]
     assert timeless[0] == timeless[1]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from rxweave.options import Json, Override
+
 if TYPE_CHECKING:
-    from rxweave.benchmark.scaling import ScalingReport
-    from rxweave.benchmark.speed import SpeedReport
+    from rxweave.benchmark.tables import Report
 
 Number = TypeVar("Number", int, float)
 
@@ -37,7 +38,6 @@ Memory = Annotated[
 Time = Annotated[float, typer.Option(help="Stop a worker after this many seconds.")]
 Seed = Annotated[int, typer.Option(help="Seed of graph and weights.")]
 Out = Annotated[Path, typer.Option(help="Folder for the JSON and the Markdown table.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 @app.command()
@@ -184,6 +184,47 @@ def collapse(
     raise typer.Exit(0 if report.passed else 1)
 
 
+@app.command()
+def presets(
+    *,
+    scale: Scale = 1.0,
+    shape: Annotated[bool, typer.Option(help="Measure on the PrimeKG-shaped graph.")] = True,
+    kg: Annotated[str | None, typer.Option(help="A graph file or folder to measure on as well.")] = None,
+    names: Annotated[str, typer.Option("--presets", help="Comma-separated (default: all there are).")] = "",
+    epochs: Epochs = 3,
+    whole: Annotated[bool, typer.Option("--whole", help="Train each to its end, in place of --epochs.")] = False,
+    threads: Threads = None,
+    device: Device = "cpu",
+    max_memory_gb: Memory = None,
+    time_limit: Time = 3600.0,
+    seed: Seed = 0,
+    override: Override = None,
+    out: Out = Path("data/benchmarks"),
+    as_json: Json = False,
+) -> None:
+    """What each preset costs: time and peak memory of its training, on a PrimeKG-shaped graph and on one of yours.
+
+    Each in a process of its own. A few epochs are measured and multiplied; --whole trains to the end.
+    """
+    from rxweave.benchmark.machine import cores
+    from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.presets import PresetPlan, measure_presets, presets_from
+
+    plan = PresetPlan(
+        presets=presets_from(names),
+        scale=scale if shape else None,
+        kg=kg,
+        epochs=epochs,
+        whole=whole,
+        threads=cores() if threads is None else threads,
+        device=device,
+        seed=seed,
+        overrides=tuple(override or ()),
+    )
+    limits = default_limits(max_memory_gb, time_limit)
+    _finish(measure_presets(plan, limits, tell=_tell, keep=_keeper(out)), out, as_json=as_json)
+
+
 def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
     from rxweave.errors import ConfigError
 
@@ -198,27 +239,27 @@ def _tell(sentence: str) -> None:
     typer.echo(f"  {sentence}", err=True)
 
 
-def _keeper(folder: Path) -> Callable[[SpeedReport | ScalingReport], None]:
+def _keeper(folder: Path) -> Callable[[Report], None]:
     """Writes the rows so far after each of them, so that a machine that goes down takes one row with it at most."""
     from rxweave.benchmark.tables import write_report
 
-    def keep(report: SpeedReport | ScalingReport) -> None:
+    def keep(report: Report) -> None:
         write_report(report, folder)
 
     return keep
 
 
-def _finish(report: SpeedReport | ScalingReport, folder: Path, *, as_json: bool) -> None:
+def _finish(report: Report, folder: Path, *, as_json: bool) -> None:
     """Show the report; exit code 130 if it was stopped, 1 if a row failed."""
     from rxweave.artifacts import plain
     from rxweave.benchmark.scaling import ScalingReport
-    from rxweave.benchmark.tables import print_sheets, scaling_sheets, speed_sheets, write_report
+    from rxweave.benchmark.tables import print_sheets, sheets_of, write_report
 
     paths = write_report(report, folder)
     if as_json:
         typer.echo(json.dumps(plain(report.plain()), indent=2))
     else:
-        print_sheets(scaling_sheets(report) if isinstance(report, ScalingReport) else speed_sheets(report))
+        print_sheets(sheets_of(report))
         typer.echo(f"Written: {paths[0]} and {paths[1]}")
     rows = (
         [point.row for study in report.studies for point in study.points]

@@ -6,6 +6,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,6 +30,27 @@ def busy_seconds() -> float | None:
     except (OSError, ValueError):
         return None
     return (user + nice + system + irq + softirq + sum(steal)) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Since:
+    """A moment from which on the use of the processors is told."""
+
+    wall: float
+    own: float
+    busy: float | None
+
+    @classmethod
+    def now(cls) -> Since:
+        return cls(time.perf_counter(), time.process_time(), busy_seconds())
+
+    def share_of_others(self) -> float | None:
+        """Give the share of the machine's processor time since then that other processes took; Linux only."""
+        busy = busy_seconds()
+        if self.busy is None or busy is None:
+            return None
+        others = busy - self.busy - (time.process_time() - self.own)
+        return max(0.0, others / ((os.cpu_count() or 1) * (time.perf_counter() - self.wall)))
 
 
 def machine(threads: int) -> dict[str, object]:

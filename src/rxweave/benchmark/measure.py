@@ -24,7 +24,8 @@ from rxweave.graph.primekg_shape import node_counts, num_directed_edges
 KNOWN = (*IMPLEMENTATIONS, PLAIN, *PYG)
 MEMORY_SHARE = 0.8
 """Share of the free memory that a worker may take by default."""
-_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|MemoryError|SIGKILL")
+OUT_OF_MEMORY = re.compile(r"out of memory|[Mm]emory ran out|can't allocate memory|MemoryError|SIGKILL")
+"""How the reason of a failure tells that there was not enough memory."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def row_of(task: Task, ending: Ending, journal: Sequence[Mapping[str, Any]]) -> 
     if "unavailable" in told:
         return Row(task.implementation, task.workload, "skipped", told["unavailable"]["reason"])
     status, reason = ending.status, ending.reason
-    if status == "failed" and _OUT_OF_MEMORY.search(reason):
+    if status == "failed" and OUT_OF_MEMORY.search(reason):
         status, reason = "stopped", f"ran out of memory ({reason})"
     ready, set_up, done = (told.get(what, {}) for what in ("ready", "set_up", "done"))
     epochs = [

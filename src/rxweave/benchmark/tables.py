@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rxweave.artifacts import write_json, write_text
 from rxweave.benchmark.measure import Row
+from rxweave.benchmark.presets import PresetRow, PresetsReport
 from rxweave.benchmark.scaling import ScalingReport, Study
 from rxweave.benchmark.speed import WORKLOADS, YARDSTICK, SpeedReport
 from rxweave.benchmark.worker import Task
@@ -22,8 +23,8 @@ _WHAT = {
     "epoch": "epoch: a training epoch whole, with hidden facts, losses and optimiser",
 }
 _VALUE = {"edges": "directed edges", "width": "hidden_dim", "threads": "threads"}
-_NONE = "–"
-_BUSY = 0.05
+NONE = "–"
+BUSY = 0.05
 """Share of the processors taken by others above which a table says so."""
 
 
@@ -52,15 +53,15 @@ def speed_sheets(report: SpeedReport) -> list[Sheet]:
         for row in rows:
             ratio = report.ratio(row)
             line = [
-                row.implementation, _number(row.seconds), _number(row.cpu_seconds), _number(row.first_extra_seconds),
-                _number(row.set_up_seconds if workload == "epoch" else row.index_seconds),
-                _number(row.peak_gb), _number(row.growth_gb),
+                row.implementation, number(row.seconds), number(row.cpu_seconds), number(row.first_extra_seconds),
+                number(row.set_up_seconds if workload == "epoch" else row.index_seconds),
+                number(row.peak_gb), number(row.growth_gb),
             ]  # fmt: skip
-            line += [_number(row.device_peak_gb)] if on_device else []
+            line += [number(row.device_peak_gb)] if on_device else []
             line += [
-                _number(None if row.edges_per_second is None else row.edges_per_second / 1e6),
-                _number(ratio.seconds if on_device else ratio.cpu_seconds),
-                _number(ratio.memory),
+                number(None if row.edges_per_second is None else row.edges_per_second / 1e6),
+                number(ratio.seconds if on_device else ratio.cpu_seconds),
+                number(ratio.memory),
             ]
             lines.append(tuple(line))
         headings = [("set-up s" if workload == "epoch" and name == "index s" else name) for name in columns]
@@ -78,9 +79,9 @@ def scaling_sheets(report: ScalingReport) -> list[Sheet]:
                 continue
             lines = tuple(
                 (
-                    f"{point.value:,}", _number(point.row.seconds), _number(point.row.cpu_seconds),
-                    _number(point.row.peak_gb),
-                    _number(None if point.row.edges_per_second is None else point.row.edges_per_second / 1e6),
+                    f"{point.value:,}", number(point.row.seconds), number(point.row.cpu_seconds),
+                    number(point.row.peak_gb),
+                    number(None if point.row.edges_per_second is None else point.row.edges_per_second / 1e6),
                 )
                 for point in points
             )  # fmt: skip
@@ -88,6 +89,42 @@ def scaling_sheets(report: ScalingReport) -> list[Sheet]:
             notes = (_growth(study, workload), *_reasons([point.row for point in points]))
             sheets.append(Sheet(f"{report.task.implementation}, {_WHAT[workload]}", columns, lines, notes))
     return sheets
+
+
+def presets_sheets(report: PresetsReport) -> list[Sheet]:
+    """Give a table for each graph."""
+    sheets = []
+    on_device = any(row.device_peak_gb is not None for row in report.rows)
+    columns = ["", "nodes", "facts", "s/epoch", "epochs", "of them measured", "min in all", "peak GB"]
+    columns += ["device GB"] if on_device else []
+    for graph in dict.fromkeys(row.graph for row in report.rows):
+        rows = [row for row in report.rows if row.graph == graph]
+        lines = []
+        for row in rows:
+            minutes = None if row.training_seconds is None else row.training_seconds / 60
+            line = [row.preset, f"{row.nodes:,}", f"{row.facts:,}", number(row.epoch_seconds), str(row.epochs)]
+            line += [str(row.measured_epochs), number(minutes), number(row.peak_gb)]
+            line += [number(row.device_peak_gb)] if on_device else []
+            lines.append(tuple(line))
+        sheets.append(Sheet(f"{graph or 'not loaded'}: presets", tuple(columns), tuple(lines), _preset_notes(rows)))
+    return sheets
+
+
+def _preset_notes(rows: Sequence[PresetRow]) -> tuple[str, ...]:
+    """How the time was got, on what path, and what went wrong."""
+    notes = []
+    for row in rows:
+        path = f"{row.attention or 'attention not chosen'}, {row.precision or 'precision not chosen'}"
+        how = (
+            "its training whole"
+            if row.how == "whole"
+            else f"{row.measured_epochs} epochs measured; the others taken as the median of those after the first"
+        )
+        ending = "" if row.status == "measured" else f"; {row.status}, {row.reason}"
+        notes.append(f"{row.preset}: {path}; {how}{ending}.")
+        if row.share_of_others is not None and row.share_of_others > BUSY:
+            notes.append(_busy(row.preset, row.share_of_others))
+    return tuple(notes)
 
 
 def print_sheets(sheets: Sequence[Sheet]) -> None:
@@ -105,34 +142,45 @@ def print_sheets(sheets: Sequence[Sheet]) -> None:
             console.print(Text(note), soft_wrap=True)
 
 
-def write_report(report: SpeedReport | ScalingReport, folder: Path) -> tuple[Path, Path]:
-    """Write `speed.json` and `speed.md` (or `scaling.…`), each whole or not at all; gives both paths."""
-    name = "speed" if isinstance(report, SpeedReport) else "scaling"
-    paths = folder / f"{name}.json", folder / f"{name}.md"
-    write_json(paths[0], report.plain())
+Report = SpeedReport | ScalingReport | PresetsReport
+
+
+def sheets_of(report: Report) -> list[Sheet]:
+    """Give the tables of any report."""
+    if isinstance(report, SpeedReport):
+        return speed_sheets(report)
+    return scaling_sheets(report) if isinstance(report, ScalingReport) else presets_sheets(report)
+
+
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+    """Write `speed.json` and `speed.md` (`scaling.…`, `presets.…`), each whole or not at all; gives both paths."""
+    told = report.plain()
+    paths = folder / f"{told['benchmark']}.json", folder / f"{told['benchmark']}.md"
+    write_json(paths[0], told)
     write_text(paths[1], markdown(report))
     return paths
 
 
-def markdown(report: SpeedReport | ScalingReport) -> str:
+def markdown(report: Report) -> str:
     """Give a report as Markdown: the command, the machine and the date, then its tables."""
+    graph = "PrimeKG-shaped graph. "
     if isinstance(report, SpeedReport):
-        sheets = speed_sheets(report)
         command = command_line("speed", report.task, f"--implementations {','.join(report.implementations)}")
-    else:
-        sheets = scaling_sheets(report)
+    elif isinstance(report, ScalingReport):
         command = command_line("scaling", report.task, f"--implementation {report.task.implementation}")
+    else:
+        command, graph = report.command(), ""
     facts = report.machine
     versions = facts["versions"]
     assert isinstance(versions, dict)
     packages = ", ".join(f"{package} {version}" for package, version in versions.items())
     parts = [
-        f"`{command}`: PrimeKG-shaped graph. {facts['processor']}, {facts['cores']} cores, "
+        f"`{command}`: {graph}{facts['processor']}, {facts['cores']} cores, "
         f"{facts['threads']} threads used, {facts['memory_gb']} GB, {facts['system']}; {packages}; {report.date}."
     ]
     if not report.complete:
         parts.append("Not complete: it was stopped.")
-    for sheet in sheets:
+    for sheet in sheets_of(report):
         parts.extend(sheet_markdown(sheet))
     return "\n\n".join(parts) + "\n"
 
@@ -183,12 +231,16 @@ def _reasons(rows: Sequence[Row]) -> tuple[str, ...]:
             notes.append(f"{row.implementation}: {row.status}, {row.reason}{f' ({done})' if row.epochs else ''}.")
         elif len(row.epochs) == 1:
             notes.append(f"{row.implementation}: {done}, so its figures are those of the first.")
-        if row.share_of_others is not None and row.share_of_others > _BUSY:
-            notes.append(
-                f"{row.implementation}: other processes took {row.share_of_others:.0%} of the processors meanwhile; on "
-                "a quiet machine it would have needed fewer seconds, and fewer processor seconds."
-            )
+        if row.share_of_others is not None and row.share_of_others > BUSY:
+            notes.append(_busy(row.implementation, row.share_of_others))
     return tuple(notes)
+
+
+def _busy(name: str, share: float) -> str:
+    return (
+        f"{name}: other processes took {share:.0%} of the processors meanwhile; on a quiet machine it would have "
+        "needed fewer seconds, and fewer processor seconds."
+    )
 
 
 def _explained(report: SpeedReport) -> tuple[str, ...]:
@@ -201,9 +253,10 @@ def _explained(report: SpeedReport) -> tuple[str, ...]:
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Give three digits of a figure, or a dash for none."""
     if value is None:
-        return _NONE
+        return NONE
     size = abs(value)
     return (
         f"{value:,.0f}"

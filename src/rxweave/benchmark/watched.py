@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,10 +36,17 @@ class Ending:
     """The most bytes it was seen to hold; None where the system does not say."""
 
 
-def run_watched(command: Sequence[str], limits: Limits, *, env: Mapping[str, str] | None = None) -> Ending:
+def run_watched(
+    command: Sequence[str],
+    limits: Limits,
+    *,
+    env: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Ending:
     """Run a command to its end, or until it passes a limit; it never outlives this call, whatever ends the call.
 
-    Its standard output is dropped. The reason of a failure is the last line of its standard error.
+    `meanwhile` is called again and again while it runs. Its standard output is dropped. The reason of a failure is the
+    last line of its standard error.
     """
     started, highest, stopped = time.monotonic(), 0, ""
     with tempfile.TemporaryFile() as errors:
@@ -56,6 +63,8 @@ def run_watched(command: Sequence[str], limits: Limits, *, env: Mapping[str, str
                     stopped = f"passed the time limit of {limits.seconds:g} s"
                 else:
                     time.sleep(POLL_SECONDS)
+                    if meanwhile is not None:
+                        meanwhile()
         finally:
             if process.poll() is None:
                 process.kill()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rxweave.benchmark.machine import busy_seconds
+from rxweave.benchmark.machine import Since
 from rxweave.benchmark.memory import forget_peak, peak, resident
 from rxweave.benchmark.node_order import NodeOrder, reordered
 from rxweave.config import EmbedSettings
@@ -213,19 +212,16 @@ def _begin(task: Task, tell: Tell, **figures: float) -> Callable[[], None]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     before, peak_before = resident(), peak()
     forget_peak()
-    started, own, busy = time.perf_counter(), time.process_time(), busy_seconds()
+    since = Since.now()
     tell("ready", resident=before, device_name=name, **figures)
 
     def finish() -> None:
-        during, busy_now = peak(), busy_seconds()
-        by_all = None if busy is None or busy_now is None else busy_now - busy
-        by_others = None if by_all is None else by_all - (time.process_time() - own)
-        there_was = (os.cpu_count() or 1) * (time.perf_counter() - started)
+        during = peak()
         tell(
             "done",
             peak=None if during is None else max(during, peak_before or 0),
             growth=None if during is None or before is None else during - before,
-            share_of_others=None if by_others is None else max(0.0, by_others / there_was),
+            share_of_others=since.share_of_others(),
             device_peak=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         )
 

@@ -10,6 +10,13 @@ from rxweave.errors import ConfigError
 DEVICES = ("cpu", "cuda", "mps")
 
 
+def devices_present() -> tuple[str, ...]:
+    """Give every device that can train here: cpu, then each CUDA device, then mps."""
+    cuda = torch.cuda.device_count()
+    several = tuple(f"cuda:{i}" for i in range(cuda)) if cuda > 1 else ("cuda",) * cuda
+    return ("cpu", *several, *(("mps",) if torch.backends.mps.is_available() else ()))
+
+
 def choose_device(asked: str | None) -> torch.device:
     """Give the asked-for device, or the best one present: CUDA, then Apple's MPS, then CPU.
 

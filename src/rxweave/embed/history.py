@@ -46,6 +46,8 @@ class Epoch:
     """What was amiss for the first time, by what it concerns."""
     held_out: float = UNKNOWN
     """Mean reciprocal rank of held-out treatments, when there are any and it was measured."""
+    measuring_seconds: float = 0.0
+    """Those of its seconds that measuring the node types took."""
 
 
 _NUMBERS = {
@@ -58,6 +60,7 @@ _NUMBERS = {
     "learning_rate": ("learning_rate", "of the epoch's last step"),
     "gradient_norm": ("gradient_norm", "largest of the epoch's steps, before clipping"),
     "seconds": ("seconds", "wall time of the epoch"),
+    "measuring_seconds": ("measuring_seconds", "of these, what measuring the node types took"),
     "memory": ("memory", "bytes held at the end of the epoch"),
     "peak_memory": ("peak_memory", "most bytes held so far"),
 }

@@ -228,7 +228,7 @@ def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
     started, streams = time.perf_counter(), state.random_streams()
     try:
         steps = [take(setup, state, first + i) for i in range(settings.steps_per_epoch)]
-        measures, held_out = TypeMeasures(), UNKNOWN
+        measures, held_out, stepped = TypeMeasures(), UNKNOWN, time.perf_counter()
         if is_due(number, settings.num_epochs):
             vectors = embed_all(setup, state, after=number)
             measures = measure_types(setup.graph, vectors, setup.active, state.rng)
@@ -239,6 +239,7 @@ def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
     except (OutOfMemoryError, RankError):
         state.rewind(streams)
         raise
+    ended = time.perf_counter()
     link, treatment, contrastive = np.mean([(s.link, s.treatment, s.contrastive) for s, _ in steps], axis=0).tolist()
     epoch = Epoch(
         number=number,
@@ -246,7 +247,8 @@ def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
         treatment=treatment,
         contrastive=contrastive,
         total=link + settings.contrastive_weight * contrastive,
-        seconds=time.perf_counter() - started,
+        seconds=ended - started,
+        measuring_seconds=ended - stepped if measures.effective_rank else 0.0,
         **vars(measures),
         held_out=held_out,
         gradient_norm=max(norm for _, norm in steps),
