@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rxweave.benchmark.commands import app as benchmark
+from rxweave.loading import commands as loading
 from rxweave.options import (
     Batching,
     Collapse,
@@ -299,6 +300,9 @@ def settings(preset: Preset = None) -> None:
     from rxweave.console import print_settings
 
     print_settings(None if preset is None else RunSettings(preset=preset))
+
+
+loading.add_to(app)
 
 
 def main() -> None:

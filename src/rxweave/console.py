@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import operator
-import re
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,9 @@ from rxweave.kg.tables import KnowledgeGraph, Roles
 from rxweave.pipeline import RunResult
 from rxweave.rank.metrics import Estimate, RankingMetrics
 from rxweave.settings import known_fields
+from rxweave.terminal import clean as _clean
+from rxweave.terminal import table as _table
+from rxweave.terminal import text as _text
 from rxweave.validate.collapse import CollapseReport
 from rxweave.validate.inspect import Pair
 from rxweave.validate.validation import Validation
@@ -40,8 +42,6 @@ _COLOUR = {"good": "green", "warning": "yellow", "collapsed": "red"}
 _TOP_PAIRS = 10
 _WIDE_ENOUGH = 140
 """Columns for the live line of training. In a narrower terminal it is folded, since what is cut off tells nothing."""
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-"""Control characters but the line break: a name must not steer the terminal."""
 
 
 class RichWatch(Watch):
@@ -364,16 +364,3 @@ def _new_pairs_table(result: RunResult) -> Table:
             _text(row["confidence"]),
         )
     return table
-
-
-def _table(title: str) -> Table:
-    return Table(title=_text(title, "table.title"), box=box.SIMPLE, pad_edge=False)
-
-
-def _text(text: str, style: str = "") -> Text:
-    """A text to be shown letter by letter."""
-    return Text(_clean(text), style)
-
-
-def _clean(text: str) -> str:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -26,7 +26,14 @@ _RECORDED_PACKAGES = ("torch", "numpy", "scipy", "polars", "scikit-learn", "xgbo
 
 
 _PRODUCTS = {
-    "02_graph": ("nodes.parquet", "edges.parquet", "load_report.json", "split.parquet", "split.removed.parquet"),
+    "02_graph": (
+        "nodes.parquet",
+        "edges.parquet",
+        "synonyms.parquet",
+        "load_report.json",
+        "split.parquet",
+        "split.removed.parquet",
+    ),
     "06_models/embeddings": (
         "hgt_embeddings.*",
         "model.safetensors",

@@ -23,7 +23,16 @@ def test_what_was_written_is_read(tmp_path: Path, source: str) -> None:
     got = read_kg(tmp_path)
     assert got.nodes.equals(kg.nodes)
     assert got.edges.equals(kg.edges)
-    assert replace(got, nodes=kg.nodes, edges=kg.edges) == replace(kg, truth=None)
+    assert (got.synonyms is None) == (kg.synonyms is None) == (source not in ("primekg", "hetionet"))
+    assert got.synonyms is None or got.synonyms.equals(kg.synonyms)
+    same = {"nodes": kg.nodes, "edges": kg.edges, "synonyms": None}
+    assert replace(got, **same) == replace(kg, truth=None, synonyms=None)
+
+
+def test_synonyms_of_an_earlier_graph_do_not_stay(tmp_path: Path) -> None:
+    write_kg(load_kg(DATA / "primekg"), tmp_path)
+    write_kg(load_kg(DATA / "kgx"), tmp_path)
+    assert read_kg(tmp_path).synonyms is None
 
 
 def test_a_folder_that_does_not_hold_a_whole_graph_is_refused(tmp_path: Path) -> None:

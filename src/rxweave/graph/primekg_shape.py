@@ -16,21 +16,11 @@ from jaxtyping import Float, Int
 
 from rxweave.errors import ConfigError
 from rxweave.graph.build import Graph
-from rxweave.kg.primekg import ROLES
+from rxweave.kg.primekg import RELATIONS, ROLES
+from rxweave.kg.published import PRIMEKG_ROWS, PUBLISHED
 from rxweave.kg.tables import Relation
 
-NODE_COUNTS = {
-    "anatomy": 14035,
-    "biological_process": 28642,
-    "cellular_component": 4176,
-    "disease": 17080,
-    "drug": 7957,
-    "effect/phenotype": 15311,
-    "exposure": 818,
-    "gene/protein": 27671,
-    "molecular_function": 11169,
-    "pathway": 2516,
-}
+NODE_COUNTS = PUBLISHED["primekg"].nodes
 """Published node counts, 129,375 in all; types in the order in which `build_graph` numbers them."""
 
 _ROOT = 0.25
@@ -58,41 +48,39 @@ class RelationShape:
     """Equal to `active_sources` for a symmetric relation, whose two sides are one."""
 
 
-# Name: source type, target type, published rows (each fact in both directions), and the guessed shares of the source
-# and target nodes that take part. exposure_cellcomp: 20 rows and not the published 74, since only then do the
-# relations sum to PrimeKG's 8,100,498 rows.
-_PUBLISHED: dict[str, tuple[str, str, int, float, float]] = {
-    "anatomy_anatomy": ("anatomy", "anatomy", 28064, 1.0, 1.0),
-    "anatomy_protein_absent": ("anatomy", "gene/protein", 39774, 0.02, 0.35),
-    "anatomy_protein_present": ("anatomy", "gene/protein", 3036406, 0.06, 0.70),
-    "bioprocess_bioprocess": ("biological_process", "biological_process", 105772, 1.0, 1.0),
-    "bioprocess_protein": ("biological_process", "gene/protein", 289610, 0.45, 0.62),
-    "cellcomp_cellcomp": ("cellular_component", "cellular_component", 9690, 1.0, 1.0),
-    "cellcomp_protein": ("cellular_component", "gene/protein", 166804, 0.45, 0.66),
-    "contraindication": ("drug", "disease", 61350, 0.15, 0.07),
-    "disease_disease": ("disease", "disease", 64388, 1.0, 1.0),
-    "disease_phenotype_negative": ("disease", "effect/phenotype", 2386, 0.04, 0.05),
-    "disease_phenotype_positive": ("disease", "effect/phenotype", 300634, 0.45, 0.55),
-    "disease_protein": ("disease", "gene/protein", 160822, 0.33, 0.31),
-    "drug_drug": ("drug", "drug", 2672628, 0.55, 0.55),
-    "drug_effect": ("drug", "effect/phenotype", 129568, 0.18, 0.20),
-    "drug_protein": ("drug", "gene/protein", 51306, 0.85, 0.12),
-    "exposure_bioprocess": ("exposure", "biological_process", 3250, 0.50, 0.01),
-    "exposure_cellcomp": ("exposure", "cellular_component", 20, 0.05, 0.008),
-    "exposure_disease": ("exposure", "disease", 4608, 0.60, 0.03),
-    "exposure_exposure": ("exposure", "exposure", 4140, 1.0, 1.0),
-    "exposure_molfunc": ("exposure", "molecular_function", 90, 0.05, 0.003),
-    "exposure_protein": ("exposure", "gene/protein", 2424, 0.40, 0.03),
-    "indication": ("drug", "disease", 18776, 0.17, 0.08),
-    "molfunc_molfunc": ("molecular_function", "molecular_function", 27148, 1.0, 1.0),
-    "molfunc_protein": ("molecular_function", "gene/protein", 139060, 0.40, 0.62),
-    "off-label use": ("drug", "disease", 5136, 0.08, 0.04),
-    "pathway_pathway": ("pathway", "pathway", 5070, 1.0, 1.0),
-    "pathway_protein": ("pathway", "gene/protein", 85292, 0.80, 0.40),
-    "phenotype_phenotype": ("effect/phenotype", "effect/phenotype", 37472, 1.0, 1.0),
-    "phenotype_protein": ("effect/phenotype", "gene/protein", 6660, 0.05, 0.08),
-    "protein_protein": ("gene/protein", "gene/protein", 642150, 0.66, 0.66),
+_ACTIVE = {
+    "anatomy_anatomy": (1.0, 1.0),
+    "anatomy_protein_absent": (0.02, 0.35),
+    "anatomy_protein_present": (0.06, 0.70),
+    "bioprocess_bioprocess": (1.0, 1.0),
+    "bioprocess_protein": (0.45, 0.62),
+    "cellcomp_cellcomp": (1.0, 1.0),
+    "cellcomp_protein": (0.45, 0.66),
+    "contraindication": (0.15, 0.07),
+    "disease_disease": (1.0, 1.0),
+    "disease_phenotype_negative": (0.04, 0.05),
+    "disease_phenotype_positive": (0.45, 0.55),
+    "disease_protein": (0.33, 0.31),
+    "drug_drug": (0.55, 0.55),
+    "drug_effect": (0.18, 0.20),
+    "drug_protein": (0.85, 0.12),
+    "exposure_bioprocess": (0.50, 0.01),
+    "exposure_cellcomp": (0.05, 0.008),
+    "exposure_disease": (0.60, 0.03),
+    "exposure_exposure": (1.0, 1.0),
+    "exposure_molfunc": (0.05, 0.003),
+    "exposure_protein": (0.40, 0.03),
+    "indication": (0.17, 0.08),
+    "molfunc_molfunc": (1.0, 1.0),
+    "molfunc_protein": (0.40, 0.62),
+    "off-label use": (0.08, 0.04),
+    "pathway_pathway": (1.0, 1.0),
+    "pathway_protein": (0.80, 0.40),
+    "phenotype_phenotype": (1.0, 1.0),
+    "phenotype_protein": (0.05, 0.08),
+    "protein_protein": (0.66, 0.66),
 }
+"""Shares of the source and target nodes that take part in a relation: guesses."""
 
 
 def primekg_shaped(scale: float = 1.0, *, seed: int) -> Graph:
@@ -140,11 +128,12 @@ def relation_shapes(scale: float) -> tuple[RelationShape, ...]:
     """
     counts = node_counts(scale)
     shapes = []
-    for name, (source_type, target_type, rows, *shares) in _PUBLISHED.items():
+    for name, shares in _ACTIVE.items():
+        source_type, target_type = RELATIONS[name]
         relation = Relation(source_type, name, target_type, symmetric=source_type == target_type)
         sizes = _linked(counts[source_type]), _linked(counts[target_type])
-        num_facts = max(1, min(round(rows / 2 * scale), int(_possible(sizes, relation) * _DENSEST)))
-        active = _active(sizes, (shares[0], shares[1]), relation, num_facts)
+        num_facts = max(1, min(round(PRIMEKG_ROWS[name] / 2 * scale), int(_possible(sizes, relation) * _DENSEST)))
+        active = _active(sizes, shares, relation, num_facts)
         shapes.append(RelationShape(relation, num_facts, *active))
     return tuple(shapes)
 

@@ -132,6 +132,19 @@ def node_rows(ids: pl.Series, nodes: pl.DataFrame) -> pl.Series:
     return ids.to_frame().join(numbered, on=ids.name, how="left", maintain_order="left")["node_ix"]
 
 
+def other_names(named: pl.DataFrame, column: str = "names") -> pl.DataFrame | None:
+    """Give every name of a node but the first as a synonym, of `node_key` and a list of names; None if none has two."""
+    first, others = pl.col(column).list.first(), pl.col(column).list.slice(1)
+    synonyms = (
+        named.select("node_key", first=first, synonym=others)
+        .explode("synonym")
+        .filter(pl.col("synonym").is_not_null() & (pl.col("synonym") != pl.col("first")))
+        .select("node_key", "synonym")
+        .unique(maintain_order=True)
+    )
+    return synonyms if synonyms.height else None
+
+
 def check_keys(nodes: pl.DataFrame, path: Path) -> pl.DataFrame:
     """Give the nodes back; raise InputError if one key stands for two of them."""
     twice = nodes.filter(nodes["node_key"].is_duplicated())

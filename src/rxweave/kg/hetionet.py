@@ -15,7 +15,7 @@ import polars as pl
 
 from rxweave.errors import InputError
 from rxweave.kg.files import matching_files, pick
-from rxweave.kg.fold import check_keys, fold_rows, load_report, node_rows
+from rxweave.kg.fold import check_keys, fold_rows, load_report, node_rows, other_names
 from rxweave.kg.tables import NODE_COLUMNS, KnowledgeGraph, Roles
 from rxweave.kg.text import (
     OnError,
@@ -100,7 +100,7 @@ def _begins_with_an_edge(path: Path) -> bool:
 def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> KnowledgeGraph:
     """Read Hetionet's two tables; a row that names an unknown node or joins the wrong kinds is malformed."""
     node_table = _sound_nodes(read_table(files[0], NODE_FILE, on_error=on_error), on_error)
-    nodes, renamed, empty_names = _nodes(node_table.frame)
+    nodes, renamed, empty_names, synonyms = _nodes(node_table.frame)
     check_keys(nodes, files[0])
     header = not _begins_with_an_edge(files[1])
     edge_table = read_table(files[1], EDGE_FILE, header=header, categorical=True, on_error=on_error)
@@ -131,7 +131,9 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
         renamed=renamed,
         notes=notes,
     )
-    return KnowledgeGraph(NAME, nodes.select(NODE_COLUMNS), edges, folded.relations, choice.over(ROLES), report)
+    return KnowledgeGraph(
+        NAME, nodes.select(NODE_COLUMNS), edges, folded.relations, choice.over(ROLES), report, synonyms=synonyms
+    )
 
 
 READER = Reader(
@@ -158,15 +160,16 @@ def _sound_nodes(table: Table, on_error: OnError) -> Table:
     )
 
 
-def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int]:
-    """Give the node table sorted by key, a line for each id with several names, and how many have none."""
+def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int, pl.DataFrame | None]:
+    """Give the node table sorted by key, a line for each id with several names, how many have none, and synonyms."""
     grouped = frame.group_by("id", maintain_order=True).agg(
         pl.col("kind").first(),
         pl.col("name").filter(pl.col("name") != "").unique(maintain_order=True).alias("names"),
     )
     bare = pl.col("id").str.slice(pl.col("kind").str.len_chars() + 2)
+    key = pl.concat_str("kind", pl.lit(SOURCE), bare, separator="|")
     nodes = grouped.select(
-        node_key=pl.concat_str("kind", pl.lit(SOURCE), bare, separator="|"),
+        node_key=key,
         node_id="id",
         node_name=pl.coalesce(pl.col("names").list.first(), bare),
         node_type="kind",
@@ -174,7 +177,8 @@ def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int]:
     ).sort("node_key")
     several = grouped.filter(pl.col("names").list.len() > 1)
     renamed = tuple(f"{key}: {', '.join(map(repr, names))}" for key, names in several.select("id", "names").iter_rows())
-    return nodes, renamed, int((grouped["names"].list.len() == 0).sum())
+    synonyms = other_names(grouped.select("names", node_key=key))
+    return nodes, renamed, int((grouped["names"].list.len() == 0).sum()), synonyms
 
 
 def _sound_edges(table: Table, nodes: pl.DataFrame, on_error: OnError) -> tuple[Table, pl.DataFrame]:

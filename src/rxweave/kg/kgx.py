@@ -18,7 +18,7 @@ import polars as pl
 
 from rxweave.errors import InputError
 from rxweave.kg.files import matching_files, pick
-from rxweave.kg.fold import MIRRORED, check_keys, fold_rows, load_report, mirrored_share, node_rows
+from rxweave.kg.fold import MIRRORED, check_keys, fold_rows, load_report, mirrored_share, node_rows, other_names
 from rxweave.kg.tables import NODE_COLUMNS, KnowledgeGraph, Relation
 from rxweave.kg.text import OnError, Table, drop_bad_rows, has_columns, read_table
 from rxweave.kg.triples import guess_roles
@@ -84,10 +84,10 @@ def find(path: Path) -> tuple[Path, ...] | None:
 
 def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> KnowledgeGraph:
     """Read KGX's two files; a node without id or category, and an edge of unknown nodes, is malformed."""
-    node_table = read_table(files[0], NODE_FILE, optional=("name",), on_error=on_error)
+    node_table = read_table(files[0], NODE_FILE, optional=("name", "synonym"), on_error=on_error)
     empty = node_table.frame.select((pl.col("id") == "") | (_type_of("category") == "")).to_series()
     node_table = drop_bad_rows(node_table, empty, _what_is_wrong_with_node, on_error)
-    nodes, renamed, empty_names = _nodes(node_table.frame)
+    nodes, renamed, empty_names, synonyms = _nodes(node_table.frame)
     check_keys(nodes, files[0])
 
     edge_table = read_table(files[1], EDGE_FILE, categorical=True, on_error=on_error)
@@ -117,7 +117,9 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     )
     name = files[1].name.split(".")[0].removesuffix("_edges").removesuffix("-edges")
     name = files[1].parent.resolve().name if name == "edges" else name
-    return KnowledgeGraph(name, nodes.select(NODE_COLUMNS), folded.edges, folded.relations, roles, report)
+    return KnowledgeGraph(
+        name, nodes.select(NODE_COLUMNS), folded.edges, folded.relations, roles, report, synonyms=synonyms
+    )
 
 
 READER = Reader(
@@ -139,20 +141,21 @@ def _type_of(column: str) -> pl.Expr:
     return pl.coalesce(telling.list.first(), categories.list.first())
 
 
-def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int]:
-    """Give the node table sorted by key, a line for each id with several names, and how many have none."""
-    if "name" not in frame.columns:
-        frame = frame.with_columns(name=pl.lit(""))
+def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int, pl.DataFrame | None]:
+    """Give the node table sorted by key, a line for each id with several names, how many have none, and synonyms."""
+    frame = frame.with_columns(pl.lit("").alias(name) for name in ("name", "synonym") if name not in frame.columns)
     grouped = frame.group_by("id", maintain_order=True).agg(
         _type_of("category").first().alias("node_type"),
         pl.col("name").filter(pl.col("name") != "").unique(maintain_order=True).alias("names"),
+        pl.col("synonym").str.split("|").explode().replace("", None).drop_nulls().unique(maintain_order=True),
     )
     curie = pl.col("id").str.splitn(":", 2).struct
     has_prefix = curie.field("field_1").is_not_null()
     source = pl.when(has_prefix).then(curie.field("field_0")).otherwise(pl.lit("KGX"))
     local = pl.when(has_prefix).then(curie.field("field_1")).otherwise("id")
+    key = pl.concat_str("node_type", source, local, separator="|")
     nodes = grouped.select(
-        node_key=pl.concat_str("node_type", source, local, separator="|"),
+        node_key=key,
         node_id="id",
         node_name=pl.coalesce(pl.col("names").list.first(), "id"),
         node_type="node_type",
@@ -160,7 +163,10 @@ def _nodes(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...], int]:
     ).sort("node_key")
     several = grouped.filter(pl.col("names").list.len() > 1)
     renamed = tuple(f"{key}: {', '.join(map(repr, names))}" for key, names in several.select("id", "names").iter_rows())
-    return nodes, renamed, int((grouped["names"].list.len() == 0).sum())
+    # A node without a name is called by its id, and its first synonym is still one.
+    called = pl.concat_list(pl.coalesce(pl.col("names").list.first(), "id"), pl.col("names").list.slice(1), "synonym")
+    synonyms = other_names(grouped.select(node_key=key, names=called))
+    return nodes, renamed, int((grouped["names"].list.len() == 0).sum()), synonyms
 
 
 def _sound_edges(table: Table, nodes: pl.DataFrame, on_error: OnError) -> tuple[Table, pl.DataFrame]:

@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from rxweave.kg.files import matching_files, pick
-from rxweave.kg.fold import check_keys, fold_rows, load_report
+from rxweave.kg.fold import check_keys, fold_rows, load_report, other_names
 from rxweave.kg.tables import NODE_COLUMNS, KnowledgeGraph, Relation, Roles
 from rxweave.kg.text import OnError, drop_bad_rows, has_columns, read_table
 from rxweave.kg.types import Reader, RoleChoice
@@ -86,7 +86,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     table = drop_bad_rows(table, bad, lambda row: _what_is_empty(row, needed), on_error)
 
     ends = _ends(table.frame)
-    nodes, empty_names, renamed = _nodes(ends)
+    nodes, empty_names, renamed, synonyms = _nodes(ends)
     check_keys(nodes, path)
     rows = table.frame.select(
         "relation",
@@ -102,7 +102,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
             f"Kept apart they would make {folded.edges.height + folded.split_facts:,} facts."
         )
     report = load_report(str(path), (table,), nodes, folded, empty_names=empty_names, renamed=renamed, notes=notes)
-    return KnowledgeGraph(NAME, nodes, folded.edges, folded.relations, choice.over(ROLES), report)
+    return KnowledgeGraph(NAME, nodes, folded.edges, folded.relations, choice.over(ROLES), report, synonyms=synonyms)
 
 
 READER = Reader(f"a CSV with the columns {', '.join(COLUMNS)} (PrimeKG's kg.csv)", COLUMNS, find, read)
@@ -140,8 +140,8 @@ def _ends(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(sides).sort("place").with_columns(key).collect()
 
 
-def _nodes(ends: pl.DataFrame) -> tuple[pl.DataFrame, int, tuple[str, ...]]:
-    """Give the node table sorted by key, how many nodes lack a name, and a line for each that has several."""
+def _nodes(ends: pl.DataFrame) -> tuple[pl.DataFrame, int, tuple[str, ...], pl.DataFrame | None]:
+    """Give the node table sorted by key, how many nodes lack a name, a line for each that has several, and those."""
     grouped = (
         ends.group_by("type", "source", "id", "node_key", maintain_order=True)
         .agg(pl.col("name").filter(pl.col("name") != "").unique(maintain_order=True).alias("names"))
@@ -158,7 +158,8 @@ def _nodes(ends: pl.DataFrame) -> tuple[pl.DataFrame, int, tuple[str, ...]]:
     renamed = tuple(
         f"{key}: {', '.join(map(repr, names))}" for key, names in several.select("node_key", "names").iter_rows()
     )
-    return nodes.select(NODE_COLUMNS), int((grouped["names"].list.len() == 0).sum()), renamed
+    unnamed = int((grouped["names"].list.len() == 0).sum())
+    return nodes.select(NODE_COLUMNS), unnamed, renamed, other_names(grouped)
 
 
 def _node_rows(frame: pl.DataFrame, prefix: str, nodes: pl.DataFrame) -> pl.Series:

@@ -13,6 +13,7 @@ from rxweave.errors import InputError
 from rxweave.kg.tables import (
     EDGE_COLUMNS,
     NODE_COLUMNS,
+    SYNONYM_COLUMNS,
     InputFile,
     KnowledgeGraph,
     LoadReport,
@@ -23,8 +24,10 @@ from rxweave.kg.tables import (
 
 
 def write_kg(kg: KnowledgeGraph, folder: Path) -> None:
-    """Write `nodes.parquet`, `edges.parquet` and `load_report.json` into a folder, each whole or not at all."""
-    for name, table in (("nodes", kg.nodes), ("edges", kg.edges)):
+    """Write nodes, edges and any synonyms as Parquet, and `load_report.json`, each whole or not at all."""
+    tables = {"nodes": kg.nodes, "edges": kg.edges} | ({} if kg.synonyms is None else {"synonyms": kg.synonyms})
+    (folder / "synonyms.parquet").unlink(missing_ok=True)
+    for name, table in tables.items():
         with atomic_path(folder / f"{name}.parquet") as temporary:
             table.write_parquet(temporary)
     write_json(
@@ -41,6 +44,7 @@ def read_kg(folder: Path) -> KnowledgeGraph:
     for name in ("nodes.parquet", "edges.parquet", "load_report.json"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no loaded graph ({name} is missing). Load one first: rxweave run.")
+    synonyms = folder / "synonyms.parquet"
     try:
         told: dict[str, Any] = json.loads((folder / "load_report.json").read_text(encoding="utf-8"))
         roles, report = told["roles"], told["report"]
@@ -48,6 +52,7 @@ def read_kg(folder: Path) -> KnowledgeGraph:
             name=told["name"],
             nodes=_table(folder / "nodes.parquet", NODE_COLUMNS),
             edges=_table(folder / "edges.parquet", EDGE_COLUMNS),
+            synonyms=_table(synonyms, SYNONYM_COLUMNS) if synonyms.is_file() else None,
             relations=tuple(Relation(**relation) for relation in told["relations"]),
             roles=Roles(
                 roles["drug"], roles["disease"], roles["gene"], tuple(roles["treats"]), tuple(roles["contraindicated"])

@@ -8,6 +8,7 @@ import polars as pl
 
 NODE_COLUMNS = ("node_key", "node_id", "node_name", "node_type", "node_source")
 EDGE_COLUMNS = ("source_key", "relation", "target_key")
+SYNONYM_COLUMNS = ("node_key", "synonym")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ class KnowledgeGraph:
 
     `nodes` has the columns of NODE_COLUMNS, all strings, `node_key` unique. `edges` has EDGE_COLUMNS (all
     strings) and, where the source gives it, `display_relation`. Facts of a symmetric relation are written once,
-    smaller key first; facts of other relations run from `source_type` to `target_type`.
+    smaller key first; facts of other relations run from `source_type` to `target_type`. `synonyms` has a row of
+    SYNONYM_COLUMNS for each further name of a node, where the source has any.
     """
 
     name: str
@@ -116,6 +118,7 @@ class KnowledgeGraph:
     roles: Roles
     report: LoadReport
     truth: Truth | None = None
+    synonyms: pl.DataFrame | None = None
 
 
 def keep_nodes(kg: KnowledgeGraph, node_keys: pl.Series) -> KnowledgeGraph:
