@@ -252,6 +252,22 @@ def epoch(number: int, **values: object) -> Epoch:
     return Epoch(number, 2.0, 1.0, 0.5, 2.25, 30.0, **values)
 
 
+def test_likeness_and_twins_stand_beside_the_ranks_and_each_measurement_is_told(
+    small_graph: Graph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = {
+        "effective_rank": {"drug": 211.4, "disease": 79.0},
+        "mean_cosine": {"drug": 0.361, "disease": -0.02},
+        "duplicate_rate": {"drug": 0.011, "disease": 0.0},
+    }
+    with console.RichWatch(100) as watch:
+        watch.training(small_graph)
+        watch.epoch(epoch(3, **measured))
+        watch.epoch(epoch(4))
+    (line,) = capsys.readouterr().err.rstrip().splitlines()
+    assert "effective rank drug 211, disease 79 · cosine 0.36, -0.02 · twins 1.1%, 0.0% · " in line
+
+
 def test_plain_lines_tell_ranks_of_both_roles_pace_time_left_and_memory(
     small_graph: Graph, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,6 +108,11 @@ class EmbedSettings(Settings):
     checkpoint_every: int = Field(
         10, ge=0, description="Epochs between checkpoints; 0: only when training ends, early or not."
     )
+    measure_every: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs between measurements of each type's rank, cosine and twins; unset: a tenth of all epochs.",
+    )
     on_collapse: Literal["warn", "stop"] = Field(
         "warn", description="What to do when the effective rank of drugs or diseases falls to that of collapse."
     )

@@ -47,15 +47,15 @@ _WIDE_ENOUGH = 140
 class RichWatch(Watch):
     """Draws stages and one live line on standard error, so that standard output stays clean.
 
-    Where standard error is no terminal, plain lines tell about every tenth of the training. Of several ranks only the
-    first draws.
+    Where standard error is no terminal, plain lines tell about every tenth of the training, and every measurement. Of
+    several ranks only the first draws.
     """
 
     def __init__(self, num_epochs: int, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet or not this_place().first)
         self.num_epochs = num_epochs
         self.roles: Roles | None = None
-        self.ranks: dict[str, float] = {}
+        self.measured: Epoch | None = None
         self.held_out = UNKNOWN
         self.seconds: deque[float] = deque(maxlen=10)
         self.bars = Progress(
@@ -83,15 +83,15 @@ class RichWatch(Watch):
         self.console.print(_text(name, "bold"))
 
     def training(self, graph: Graph) -> None:
-        self.roles, self.ranks, self.held_out = graph.roles, {}, UNKNOWN
+        self.roles, self.measured, self.held_out = graph.roles, None, UNKNOWN
         self.seconds.clear()
 
     def epoch(self, epoch: Epoch) -> None:
-        self.ranks = epoch.effective_rank or self.ranks
+        self.measured = epoch if epoch.effective_rank else self.measured
         self.held_out = self.held_out if math.isnan(epoch.held_out) else epoch.held_out
         self.seconds.append(epoch.seconds)
         losses = f"link {epoch.link:.3f} contr {epoch.contrastive:.3f} total {epoch.total:.3f}"
-        told = [losses, *self._ranks(), *self._held_out(), self._costs(epoch)]
+        told = [losses, *self._measures(), *self._held_out(), self._costs(epoch)]
         detail = (" · " if self.console.width >= _WIDE_ENOUGH else "\n").join(told)
         self.bars.update(
             self.task,
@@ -102,16 +102,26 @@ class RichWatch(Watch):
             visible=True,
         )
         every = max(1, self.num_epochs // 10)
-        if not self.console.is_terminal and (epoch.number % every == 0 or epoch.number == self.num_epochs):
+        due = epoch.number % every == 0 or epoch.number == self.num_epochs or self.measured is epoch
+        if not self.console.is_terminal and due:
             self.console.print(_text(f"  epoch {epoch.number}/{self.num_epochs}: {' · '.join(told)}"), soft_wrap=True)
 
-    def _ranks(self) -> list[str]:
-        """The effective ranks last measured, of drugs and diseases; of neither, the lowest one."""
-        if not self.ranks:
+    def _measures(self) -> list[str]:
+        """What was last measured of drugs and diseases; of neither, of the type with the lowest effective rank."""
+        if self.measured is None:
             return []
+        ranks, cosines, twins = (
+            self.measured.effective_rank,
+            self.measured.mean_cosine,
+            self.measured.duplicate_rate,
+        )
         roles = () if self.roles is None else (self.roles.drug, self.roles.disease)
-        shown = [name for name in roles if name in self.ranks] or [min(self.ranks, key=self.ranks.__getitem__)]
-        return ["effective rank " + ", ".join(f"{_clean(name)} {self.ranks[name]:.0f}" for name in shown)]
+        shown = [name for name in roles if name in ranks] or [min(ranks, key=ranks.__getitem__)]
+        told = ["effective rank " + ", ".join(f"{_clean(name)} {ranks[name]:.0f}" for name in shown)]
+        if all(name in cosines and name in twins for name in shown):
+            told.append("cosine " + ", ".join(f"{cosines[name]:.2f}" for name in shown))
+            told.append("twins " + ", ".join(f"{twins[name]:.1%}" for name in shown))
+        return told
 
     def _held_out(self) -> list[str]:
         return [] if math.isnan(self.held_out) else [f"held-out MRR {self.held_out:.3f}"]

@@ -118,18 +118,28 @@ def test_measures_leave_out_nodes_without_facts(small_graph: Graph, rng: np.rand
     drugs = small_graph.rows_of("drug")
     vectors[drugs.start : drugs.start + 20] = 1
     active = np.ones(small_graph.num_nodes, bool)
-    with_them = measure_types(small_graph, vectors, active, np.random.default_rng(0))
+    with_them = measure_types(small_graph, vectors, active)
     assert with_them.duplicate_rate["drug"] == 20 / small_graph.num_of("drug")
     assert with_them.duplicate_rate["disease"] == 0
     active[drugs.start : drugs.start + 20] = False
-    without = measure_types(small_graph, vectors, active, np.random.default_rng(0))
+    without = measure_types(small_graph, vectors, active)
     assert without.duplicate_rate["drug"] == 0
     assert without.mean_cosine["drug"] < with_them.mean_cosine["drug"]
     active[drugs] = False
-    assert "drug" not in measure_types(small_graph, vectors, active, np.random.default_rng(0)).effective_rank
+    assert "drug" not in measure_types(small_graph, vectors, active).effective_rank
 
 
 COLLAPSING = SETTINGS.but(features="constant", num_layers=1)
+
+
+def test_the_types_are_measured_as_often_as_asked_and_training_goes_on_the_same(small_graph: Graph) -> None:
+    often, seldom = (
+        train(small_graph, SETTINGS.but(num_epochs=5, measure_every=every), seed=SEED) for every in (2, 10)
+    )
+    assert [epoch.number for epoch in often.history if epoch.effective_rank] == [2, 4, 5]
+    assert [epoch.number for epoch in seldom.history if epoch.mean_cosine] == [5]
+    assert set(often.history[1].duplicate_rate) == set(small_graph.node_types)
+    np.testing.assert_array_equal(often.vectors, seldom.vectors)
 
 
 def test_a_collapse_is_warned_of_while_it_happens(small_graph: Graph) -> None:

@@ -38,7 +38,7 @@ def held_out(split: Split) -> HeldOut:
 def scripted(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
     """Have each epoch measured, with these held-out scores."""
     left = iter(scores)
-    monkeypatch.setattr(training, "is_due", lambda number, num_epochs: True)
+    monkeypatch.setattr(training, "is_due", lambda number, num_epochs, every: True)
     monkeypatch.setattr(training, "held_out_mrr", lambda *_: next(left))
 
 

@@ -50,7 +50,11 @@ def test_a_good_verdict_has_no_problems_and_says_what_was_tested(data: ReportDat
     banner = section.find("div", class_="banner")
     assert "Embeddings: good" in banner.text
     assert f"{len(passed)} of {len(passed)} checks passed, held-out ranking on both sides" in banner.text
-    untested = replace(data, verdict=replace(good, usefulness_tested=False))
+    probed = replace(data, verdict=replace(good, usefulness_tested=False))
+    banner = read_html(render_page(probed)).find("section", id="verdict").find("div", class_="banner")
+    assert "Whether they foretell treatments that they were not trained on was not tested." in banner.text
+    unranked = tuple(f for f in passed if f.threshold.source != "degree prior")
+    untested = replace(data, verdict=replace(good, findings=unranked, usefulness_tested=False))
     banner = read_html(render_page(untested)).find("section", id="verdict").find("div", class_="banner")
     assert "Whether they are useful was not tested." in banner.text
     assert "held-out ranking on both sides" not in banner.text

@@ -45,7 +45,7 @@ def test_the_page_refers_to_nothing_outside_itself(html: str, page: Element) -> 
     assert policy[:2] == ["default-src 'none'", "img-src data:"]
     assert set(policy[2:]) == {"style-src 'unsafe-inline'", "script-src 'unsafe-inline'"}
     svgs = pictures_in(page)
-    assert len(svgs) == 6
+    assert len(svgs) == 8
     assert [outside_references(svg) for svg in svgs.values()] == [[]] * len(svgs)
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 
 from rxweave.embed.train import Epoch
-from rxweave.report.figures import loss_curves, rank_curves, ranking_beside_prior, reliability
+from rxweave.report.figures import loss_curves, rank_curves, ranking_beside_prior, reliability, type_curves
 from rxweave.report.page import ReportData
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -51,6 +51,14 @@ def test_one_epoch_can_be_drawn() -> None:
 
 def test_rank_curves_have_a_line_per_type_and_skip_epochs_without_ranks() -> None:
     svg = rank_curves(HISTORY)
+    assert {"drug", "gene"} <= set(texts(svg))
+    assert drawn_lines(svg) == 2
+
+
+@pytest.mark.parametrize("measure", ["mean_cosine", "duplicate_rate"])
+def test_likeness_and_twins_have_a_line_per_type(measure: str) -> None:
+    history = [replace(epoch, **{measure: {"drug": -0.1 * epoch.number, "gene": 0.5}}) for epoch in HISTORY]
+    svg = type_curves(history, measure)
     assert {"drug", "gene"} <= set(texts(svg))
     assert drawn_lines(svg) == 2
 

@@ -33,19 +33,21 @@ class TypeMeasures:
     """The effective rank below which a type is collapsing; types of fewer than 10 nodes have none."""
 
 
-def is_due(number: int, num_epochs: int) -> bool:
-    """Whether the types are measured after this epoch: about every tenth of the training, and at its end."""
-    return number == num_epochs or number % max(1, num_epochs // MEASUREMENTS) == 0
+def is_due(number: int, num_epochs: int, every: int | None = None) -> bool:
+    """Whether the types are measured after this epoch: `every` so many (unset: a tenth of all), and at the end."""
+    return number == num_epochs or number % (every or max(1, num_epochs // MEASUREMENTS)) == 0
 
 
 def measure_types(
     graph: Graph,
     vectors: Float32[np.ndarray, "nodes dim"],
     active: Bool[np.ndarray, " nodes"],
-    rng: np.random.Generator,
 ) -> TypeMeasures:
-    """Measure each node type on those of its drawn nodes that are `active`: that have facts."""
-    found = TypeMeasures()
+    """Measure each node type on those of its drawn nodes that are `active`: that have facts.
+
+    The draw is always the same: curves do not jump with it, and measuring does not disturb the training.
+    """
+    found, rng = TypeMeasures(), np.random.default_rng(0)
     for node_type in graph.node_types:
         rows = graph.rows_of(node_type)
         size = rows.stop - rows.start

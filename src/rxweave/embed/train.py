@@ -229,9 +229,9 @@ def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
     try:
         steps = [take(setup, state, first + i) for i in range(settings.steps_per_epoch)]
         measures, held_out, stepped = TypeMeasures(), UNKNOWN, time.perf_counter()
-        if is_due(number, settings.num_epochs):
+        if is_due(number, settings.num_epochs, settings.measure_every):
             vectors = embed_all(setup, state, after=number)
-            measures = measure_types(setup.graph, vectors, setup.active, state.rng)
+            measures = measure_types(setup.graph, vectors, setup.active)
             if setup.held_out is not None:
                 held_out = held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out)
             # One history on all ranks, since it decides when to stop; other processors may measure other last bits.

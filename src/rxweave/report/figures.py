@@ -47,13 +47,26 @@ def loss_curves(history: Sequence[Epoch]) -> bytes:
     return _svg(figure)
 
 
+TYPE_CURVES = {
+    "effective_rank": "Effective rank (dimensions)",
+    "mean_cosine": "Mean cosine within the type",
+    "duplicate_rate": "Share of nodes with a twin",
+}
+"""What is measured of each node type while training, and how it is named on the axis."""
+
+
 def rank_curves(history: Sequence[Epoch]) -> bytes:
     """Draw the effective rank of each node type over the epochs at which it was measured, as SVG."""
+    return type_curves(history, "effective_rank")
+
+
+def type_curves(history: Sequence[Epoch], measure: str) -> bytes:
+    """Draw one of TYPE_CURVES for each node type over the epochs at which it was measured, as SVG."""
     figure, (axes,) = _panels(1, width=6.4, height=3.7)
-    measured = [epoch for epoch in history if epoch.effective_rank]
-    node_types = sorted({node_type for epoch in measured for node_type in epoch.effective_rank})
+    of_types: list[tuple[int, dict[str, float]]] = [(epoch.number, getattr(epoch, measure)) for epoch in history]
+    node_types = sorted({node_type for _, found in of_types for node_type in found})
     for i, node_type in enumerate(node_types):
-        found = [(e.number, e.effective_rank[node_type]) for e in measured if node_type in e.effective_rank]
+        found = [(number, each[node_type]) for number, each in of_types if node_type in each]
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(
             *zip(*found, strict=True),
@@ -65,9 +78,10 @@ def rank_curves(history: Sequence[Epoch]) -> bytes:
             linewidth=1.6,
             label=_literal(node_type),
         )
-    axes.set_ylim(bottom=0)
+    low = min([0.0, *(value for _, each in of_types for value in each.values())])
+    axes.set_ylim(bottom=low, top=None if measure == "effective_rank" else 1.02)
     axes.set_xlabel("Epoch")
-    axes.set_ylabel("Effective rank (dimensions)")
+    axes.set_ylabel(TYPE_CURVES[measure])
     if node_types:
         _legend(axes, "Type")
     return _svg(figure)

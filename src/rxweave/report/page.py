@@ -24,7 +24,14 @@ from rxweave.graph.split import Split
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.rank.metrics import RankingMetrics
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
-from rxweave.report.figures import DEGREE_PRIOR, loss_curves, rank_curves, ranking_beside_prior, reliability
+from rxweave.report.figures import (
+    DEGREE_PRIOR,
+    loss_curves,
+    rank_curves,
+    ranking_beside_prior,
+    reliability,
+    type_curves,
+)
 from rxweave.report.leads import top_new, top_new_per_disease
 from rxweave.report.manifest import manifest_tables, seed_of
 from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
@@ -157,6 +164,8 @@ def _pictures(data: ReportData) -> dict[str, str]:
         drawn["losses"] = partial(loss_curves, data.history)
     if any(epoch.effective_rank for epoch in data.history):
         drawn["ranks"] = partial(rank_curves, data.history)
+        drawn["alike"] = partial(type_curves, data.history, "mean_cosine")
+        drawn["twins"] = partial(type_curves, data.history, "duplicate_rate")
     if data.calibration:
         drawn["reliability"] = partial(reliability, data.calibration)
     return {name: _data_uri(draw()) for name, draw in drawn.items()}
