@@ -30,6 +30,7 @@ SHARED = {
     "plain": SETTINGS,
     "learned": SETTINGS.but(features="learned", num_epochs=3),
     "many_steps": SETTINGS.but(accumulation_steps=3, edge_sample_size=20, steps_per_epoch=2, num_epochs=3),
+    "sampled": SETTINGS.but(batching="sampled", num_neighbours=3, batch_facts=200, accumulation_steps=3, num_epochs=3),
 }
 """Trainings that any number of processes should end alike."""
 Told = list[str]
