@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from rxweave.options import (
     Dim,
     Epochs,
     Facts,
+    Fit,
     Force,
     Heads,
     Hidden,
@@ -40,6 +41,9 @@ from rxweave.options import (
     Types,
 )
 from rxweave.readiness.commands import app as readiness
+
+if TYPE_CHECKING:
+    from rxweave.config import RunSettings
 
 app = typer.Typer(
     name="rxweave",
@@ -80,6 +84,7 @@ def run(
     on_collapse: Collapse = None,
     resume: Resume = None,
     tensorboard: TensorBoard = None,
+    fit: Fit = False,
     override: Override = None,
     force: Force = False,
     as_json: Json = False,
@@ -115,6 +120,9 @@ def run(
         },
         override or [],
     )
+    if fit:
+        _propose(settings, as_json=as_json)
+        return
     with RichWatch(settings.embed.num_epochs, quiet=as_json) as shown, logged(tensorboard, shown) as watch:
         result = run_pipeline(settings, out, watch=watch, force=force, resume=resume)
     if as_json:
@@ -176,6 +184,7 @@ def embed(
     on_collapse: Collapse = None,
     resume: Resume = None,
     tensorboard: TensorBoard = None,
+    fit: Fit = False,
     override: Override = None,
 ) -> None:
     """Embed every node of a graph, with all its facts (nothing is held out, so nothing can be evaluated)."""
@@ -207,6 +216,9 @@ def embed(
         },
         override or [],
     )
+    if fit:
+        _propose(settings)
+        return
     with RichWatch(settings.embed.num_epochs) as shown, logged(tensorboard, shown) as watch:
         facts = embed_graph(settings, output, watch=watch, resume=resume)
     typer.echo(json.dumps(facts, indent=2))
@@ -303,6 +315,25 @@ def settings(preset: Preset = None) -> None:
 
 
 loading.add_to(app)
+
+
+def _propose(settings: RunSettings, *, as_json: bool = False) -> None:
+    """Print the command that was given, changed so that it fits this machine."""
+    import shlex
+
+    from rxweave.embed.memory_fit import propose
+    from rxweave.pipeline import load
+
+    # All facts, of which training holds some out: a little more than it will take.
+    found = propose(load(settings)[1], settings.embed)
+    given = shlex.join(part for part in sys.argv[1:] if part != "--fit")
+    command = f"rxweave {given} {found.options()}".strip()
+    if as_json:
+        typer.echo(json.dumps({"command": command, "changes": dict(found.changes), "memory": found.plan.plain()}))
+    else:
+        typer.echo(found.plan.told(), err=True)
+        typer.echo("It fits as it is:" if not found.changes else "It fits with these settings:", err=True)
+        typer.echo(command)
 
 
 def main() -> None:

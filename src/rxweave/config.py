@@ -125,6 +125,9 @@ class EmbedSettings(Settings):
         "bf16 for large graphs on processors that multiply it.",
     )
     device: str | None = Field(None, description="cpu, cuda or mps; unset picks the best one present.")
+    memory_limit_gb: float | None = Field(
+        None, gt=0, description="Memory that training may take, in 10^9 bytes, in place of what the device has free."
+    )
 
     @field_validator("num_neighbours", mode="before")
     @classmethod

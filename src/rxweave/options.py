@@ -86,5 +86,13 @@ TensorBoard = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+Fit = Annotated[
+    bool,
+    typer.Option(
+        "--fit",
+        help="Train nothing: print this command with the largest settings that fit the memory of this machine.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run of another graph in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

@@ -124,6 +124,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
         work.results["device"] = trained.device
         work.results["attention"] = asdict(trained.attention)
         work.results["precision"] = asdict(trained.precision)
+        work.results["memory"] = trained.memory.plain()
         embeddings = describe(trained, settings, split)
         write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
         save_model(trained, training, settings.embed, seed, work.embeddings)

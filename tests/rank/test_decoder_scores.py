@@ -10,9 +10,11 @@ import pytest
 import torch
 from pair_graphs import BINDS, EASED_BY, HARMS, TREATS, graph_of, vectors_of
 
+from rxweave.config import EmbedSettings
 from rxweave.embed.attention.choose import Choice
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.hgt import HGT, HGTShape
+from rxweave.embed.memory_plan import plan_memory
 from rxweave.embed.train import Trained
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
@@ -45,9 +47,8 @@ def trained_on(graph: Graph, *, log_scale: float = 0.0) -> Trained:
     encoder = HGT(shape, generator=generator)
     vectors = vectors_of(graph, dim=DIM)
     features = torch.zeros(graph.num_nodes, 4)
-    return Trained(
-        vectors, graph, features, encoder, decoder, (), "cpu", Choice("csr", "asked for"), Choice("fp32", "asked for")
-    )
+    asked = Choice("csr", "asked for"), Choice("fp32", "asked for")
+    return Trained(vectors, graph, features, encoder, decoder, (), "cpu", *asked, plan_memory(graph, EmbedSettings()))
 
 
 def logits(trained: Trained, relation: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rxweave.benchmark.memory import total
+from rxweave.embed.free_memory import total
 
 _PACKAGES = ("torch", "numba", "triton", "numpy", "scipy", "torch-geometric", "pyg-lib")
 

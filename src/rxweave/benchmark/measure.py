@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from rxweave.benchmark.machine import cores
-from rxweave.benchmark.memory import available
 from rxweave.benchmark.watched import Ending, Limits, Status, run_watched, thread_settings
 from rxweave.benchmark.worker import PLAIN, PYG, Task, command
 from rxweave.embed.attention import IMPLEMENTATIONS
+from rxweave.embed.free_memory import available
 from rxweave.embed.train import choose_device
 from rxweave.errors import ConfigError, did_you_mean
 from rxweave.graph.primekg_shape import node_counts, num_directed_edges

@@ -1,4 +1,4 @@
-"""Memory of processes and of the machine, as far as the system tells it without another package."""
+"""Memory of processes, as far as the system tells it without another package; the machine's: `embed.free_memory`."""
 
 from __future__ import annotations
 
@@ -54,36 +54,3 @@ def forget_peak() -> None:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             return
-
-
-def available() -> int | None:
-    """Give the bytes a new process could take: what is free (Linux, within a container's limit), else all there is."""
-    if _ON_LINUX:
-        amounts = [amount for amount in (_free_of_machine(), _free_of_container()) if amount is not None]
-        return min(amounts, default=None)
-    return total()
-
-
-def total() -> int | None:
-    """Give the bytes of memory of the machine; None if the system won't say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None
-
-
-def _free_of_machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    free = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(free[0]) * 1024 if free else None
-
-
-def _free_of_container() -> int | None:
-    try:
-        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
-    except OSError:
-        return None
-    return None if limit == "max" else int(limit) - int(used)

@@ -30,7 +30,7 @@ from rxweave.graph.pairs import Pairs
 
 SAVED_AS = "rxweave training 1"
 """What a checkpoint says it is."""
-FREE = ("device", "attention", "checkpoint_every", "on_collapse")
+FREE = ("device", "attention", "checkpoint_every", "on_collapse", "memory_limit_gb")
 """Settings that do not decide what is learnt: a checkpoint may be continued with others."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 

@@ -52,6 +52,7 @@ def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> 
     Raises TrainingError, with the tensor and the relation, for a value that is not finite, and OutOfMemoryError.
     """
     settings, sampler = setup.settings, setup.objective.sampler
+    give_back_holes()  # of measuring, and of the step before
     chosen = sampler.hide(state.rng)
     with memory_for("passing messages", wide(settings)):
         visible = setup.index.without(sampler.hidden_mask(chosen, state.rng))
@@ -61,6 +62,7 @@ def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> 
         objective = setup.objective
         link, treatment = objective.score_facts(scored, state.decoder, sampler.micro_batches(chosen, state.rng))
         alike = objective.for_this_rank(objective.draw_alike(state.rng))
+        give_back_holes()
         return Losses(link, treatment, objective.contrast(scored, alike))
 
     with not_finite_told(setup, state, number, features, visible):

@@ -33,6 +33,8 @@ from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memor
 from rxweave.embed.keeper import CheckpointKeeper, find_on_all
 from rxweave.embed.measures import TypeMeasures, is_due, measure_types
 from rxweave.embed.memory import freed_memory_kept, give_back_holes
+from rxweave.embed.memory_fit import check_memory
+from rxweave.embed.memory_plan import MemoryPlan, plan_memory
 from rxweave.embed.neighbours import IncomingEdges
 from rxweave.embed.objective import Losses, Objective
 from rxweave.embed.ranks import RankError, Ranks, joined
@@ -71,6 +73,8 @@ class Trained:
     device: str
     attention: Choice
     precision: Choice
+    memory: MemoryPlan
+    """What was predicted before it began."""
 
 
 @freed_memory_kept()
@@ -97,9 +101,9 @@ def train(
     Started by torchrun, the ranks share the scoring of facts and all give the same result, which is that of one process
     but for rounding; the first alone tells and saves.
 
-    Raises InputError for a graph without facts, ConfigError for a device that cannot be used, CheckpointError for a
-    checkpoint that cannot be resumed, TrainingError when a value is not finite, memory runs out or another rank fails,
-    and CollapseError under on_collapse=stop.
+    Raises InputError for a graph without facts, ConfigError for a device that cannot be used, MemoryPlanError for a
+    training that would not fit it, CheckpointError for a checkpoint that cannot be resumed, TrainingError when a value
+    is not finite, memory runs out or another rank fails, and CollapseError under on_collapse=stop.
     """
     if held_out is not None:
         check_held_out(graph, held_out)
@@ -135,6 +139,9 @@ def _train(
     on_warning: Callable[[str], None],
 ) -> Trained:
     """Train from the start or from what was saved, as one of some ranks."""
+    plan = plan_memory(graph, settings, device=device)
+    on_note(plan.told())
+    check_memory(plan, graph, settings)
     with memory_for("preparing the graph", "limit_nodes, or leave out node types with include_node_types"):
         index: MessageIndex | IncomingEdges
         index = IncomingEdges.of(graph) if settings.batching == "sampled" else build_index(graph).to(device)
@@ -204,6 +211,7 @@ def _train(
         str(device),
         attention,
         precision,
+        plan,
     )
 
 

@@ -1,0 +1,143 @@
+"""Which settings would fit a device, changed as little as possible from those asked for; dimensions never change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rxweave.config import EmbedSettings
+from rxweave.embed.attention import IMPLEMENTATIONS
+from rxweave.embed.attention.choose import why_not
+from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, gigabytes, plan_memory
+from rxweave.embed.memory_shape import GraphShape
+from rxweave.graph.build import Graph
+
+FEWEST_SCORED = 500
+"""Facts of a relation in a micro-batch, below which more micro-batches save nothing worth their time."""
+FEWEST_NEGATIVES = 128
+SAMPLING_MARGIN = 0.97
+"""Of what is available, for sampled graphs: their facts are only known when they are drawn."""
+
+Changes = Mapping[str, Any]
+"""Values by full name of a setting, as in `embed.precision`."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Settings that fit: what changes from those asked for, and the plan with it."""
+
+    changes: Changes
+    plan: MemoryPlan
+
+    def options(self) -> str:
+        """Give the changes as options of the command line."""
+        return " ".join(f"-o {name}={value}" for name, value in self.changes.items())
+
+
+def check_memory(plan: MemoryPlan, graph: Graph | GraphShape, settings: EmbedSettings) -> None:
+    """Raise MemoryPlanError, with the numbers and the settings that would fit, for a plan that does not."""
+    if plan.fits:
+        return
+    assert plan.available is not None
+    found = what_fits(graph, settings, plan)
+    suggested = "; ".join(f"{fit.options()} (about {gigabytes(fit.plan.peak)})" for fit in found)
+    raise MemoryPlanError(
+        f"Training would hold about {gigabytes(plan.peak)} on {plan.device}, and {gigabytes(plan.available)} are "
+        f"available: {plan.largest()}, while {plan.stage}. Dimensions are never changed. "
+        + (f"What fits: {suggested}." if found else "No part of the graph fits: free memory, or use another machine.")
+        + " Or try -o embed.batching=sampled, made for graphs that do not fit: its need is not predicted."
+        + " If you know that more can be taken, say how much with -o embed.memory_limit_gb=…"
+    )
+
+
+def propose(graph: Graph | GraphShape, settings: EmbedSettings) -> Fit:
+    """Give the settings asked for if they fit, else those that fit and change least.
+
+    Raises MemoryPlanError if nothing does.
+    """
+    shape = graph if isinstance(graph, GraphShape) else GraphShape.of(graph)
+    plan = plan_memory(shape, settings)
+    if plan.fits:
+        return Fit({}, plan)
+    found = what_fits(shape, settings, plan)
+    if not found:
+        check_memory(plan, shape, settings)
+    return found[0]
+
+
+def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPlan) -> list[Fit]:
+    """Give what would fit where `plan` does not, what changes least first.
+
+    First what leaves the learning as it is, then less to score at once, then all of it together, and a part of the
+    graph last.
+    """
+    shape = graph if isinstance(graph, GraphShape) else GraphShape.of(graph)
+
+    def planned(changed: EmbedSettings, of: GraphShape = shape) -> MemoryPlan:
+        return plan_memory(of, changed, device=plan.device, held=plan.parts["process"], available=plan.available)
+
+    found, together, least = [], settings, plan.peak
+    for ladder in _ladders(settings, plan):
+        tried = ((change, planned(settings.but(**change))) for change in ladder)
+        fitting = next(((change, with_it) for change, with_it in tried if with_it.fits), None)
+        if fitting is not None:
+            found.append(Fit(_named(fitting[0]), fitting[1]))
+        for change in ladder:
+            with_all = planned(together.but(**change))
+            if with_all.peak < least:
+                together, least = together.but(**change), with_all.peak
+    all_changes = {name: value for name, value in together if value != getattr(settings, name)}
+    if not found and planned(together).fits:
+        found.append(Fit(_named(all_changes), planned(together)))
+    if plan.device != "cpu":
+        on_cpu = plan_memory(shape, settings.but(device="cpu", attention="auto", memory_limit_gb=None))
+        if on_cpu.fits:
+            found.append(Fit({"embed.device": "cpu", "embed.attention": "auto"}, on_cpu))
+    if found:
+        return found
+    for changes in ({}, all_changes):
+        part = _largest_part(shape, partial(planned, settings.but(**changes)))
+        if part is not None:
+            num_nodes, with_part = part
+            found.append(Fit({**_named(changes), "load.limit_nodes": num_nodes}, with_part))
+    return found
+
+
+def _ladders(settings: EmbedSettings, plan: MemoryPlan) -> Iterator[list[dict[str, Any]]]:
+    """Changes worth trying, those that change least first; each is a list that goes further step by step."""
+    kind, head_dim = plan.device.partition(":")[0], settings.hidden_dim // settings.num_heads
+    others = [name for name in IMPLEMENTATIONS if name not in ("reference", plan.attention)]
+    yield [{"attention": name} for name in others if why_not(name, device=kind, head_dim=head_dim) is None]
+    yield [{"precision": "bf16"}] if plan.precision == "fp32" else []
+    # batching=sampled belongs here once memory_parts.py plans its micro-batches: till then it cannot be said to fit.
+    facts, parts = settings.edge_sample_size, settings.accumulation_steps
+    halvings = range(1, max(1, facts // FEWEST_SCORED).bit_length())
+    yield [{"edge_sample_size": facts >> i, "accumulation_steps": parts << i} for i in halvings]
+    negatives = settings.num_treatment_negatives
+    halvings = range(1, max(1, negatives // FEWEST_NEGATIVES).bit_length())
+    yield [{"num_treatment_negatives": negatives >> i} for i in halvings]
+    yield [{"features": "svd"}] if settings.features == "learned" else []
+
+
+def _named(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"embed.{name}": value for name, value in changes.items()}
+
+
+def _largest_part(shape: GraphShape, planned: Callable[[GraphShape], MemoryPlan]) -> tuple[int, MemoryPlan] | None:
+    """The most nodes, in two figures, that `limit_nodes` may keep, and the plan with so many; None if none fit."""
+
+    def with_nodes(num_nodes: int) -> tuple[MemoryPlan, bool]:
+        plan = planned(shape.sampled(num_nodes))
+        return plan, plan.available is None or plan.peak <= SAMPLING_MARGIN * plan.available
+
+    fits, too_many = len(shape.type_sizes), shape.num_nodes
+    if too_many <= fits or not with_nodes(fits)[1]:
+        return None
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if with_nodes(middle)[1] else (fits, middle)
+    figure = 10 ** max(0, len(str(fits)) - 2)
+    rounded = fits // figure * figure
+    return rounded, with_nodes(rounded)[0]

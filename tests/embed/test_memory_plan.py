@@ -1,0 +1,203 @@
+"""The memory plan: its parts against what really is alive, refusals with settings that really fit, nothing shrunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rxweave.config import EmbedSettings
+from rxweave.embed import memory_plan
+from rxweave.embed.attention import build_index
+from rxweave.embed.memory_fit import check_memory, propose, what_fits
+from rxweave.embed.memory_parts import Sizes, lasting
+from rxweave.embed.memory_plan import MemoryPlanError, plan_memory
+from rxweave.embed.memory_shape import GraphShape
+from rxweave.embed.state import initial_state
+from rxweave.embed.train import train
+from rxweave.errors import ConfigError
+from rxweave.graph.build import Graph
+from rxweave.graph.primekg_shape import primekg_shaped
+from rxweave.graph.sample import limit_nodes
+
+SETTINGS = EmbedSettings(
+    device="cpu", attention="csr", precision="fp32", hidden_dim=64, feature_dim=64, embedding_dim=256, num_heads=4
+)
+DIMENSIONS = ("embedding_dim", "hidden_dim", "num_layers", "num_heads", "feature_dim")
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """Of PrimeKG's shape, a fiftieth of its size: large beside the weights that train it."""
+    return primekg_shaped(0.02, seed=0)
+
+
+def peak_of(graph: Graph | GraphShape, settings: EmbedSettings, **more: int | None) -> int:
+    return plan_memory(graph, settings, **{"held": 0, "available": 10**15, **more}).peak
+
+
+def test_the_shape_is_that_of_the_index_built_of_the_graph(graph: Graph, small_graph: Graph) -> None:
+    for each in (graph, small_graph):
+        index, flows = build_index(each), list(GraphShape.of(each).flows())
+        assert [flow.edges for flow in flows] == torch.tensor(
+            [int(index.row_start[rows]) for rows in index.relation_rows]
+        ).diff().tolist()
+        assert [flow.pairs for flow in flows] == torch.tensor(index.relation_rows).diff().tolist()
+        assert [flow.senders for flow in flows] == torch.tensor(index.relation_senders).diff().tolist()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"features": "learned"}, {"feature_dim": 32, "num_layers": 3, "hidden_dim": 128}],
+)
+def test_weights_features_and_index_are_predicted_to_the_byte(graph: Graph, changes: dict[str, object]) -> None:
+    settings = SETTINGS.but(**changes)
+    index = build_index(graph)
+    state = initial_state(
+        graph,
+        settings.but(features="learned"),
+        seed=0,
+        num_relations=index.num_relations,
+        device=torch.device("cpu"),
+        attention="csr",
+        precision="fp32",
+    )
+    parts = lasting(Sizes(GraphShape.of(graph), settings, "csr", "fp32"))
+    weights = sum(weight.nbytes for name, weight in state.weights().items() if name != "features")
+    assert parts["weights"] == weights
+    assert parts["features"] == state.features.nbytes
+    learnt = weights + (state.features.nbytes if settings.features == "learned" else 0)
+    assert parts["optimiser"] == 2 * learnt
+    arrays = sum(value.nbytes for value in vars(index).values() if isinstance(value, torch.Tensor))
+    assert parts["graph index"] > arrays
+
+
+def test_what_training_adds_is_near_what_torch_holds_alive_at_its_peak(graph: Graph) -> None:
+    """Tensors alone, counted by torch's profiler: no interpreter, heap or library, nor the index, made by numpy."""
+    settings = SETTINGS.but(num_epochs=2, contrastive_weight=0.0, features="learned")
+    plan = plan_memory(graph, settings, held=0, available=None)
+    alive = highest = 0
+    with torch.profiler.profile(profile_memory=True) as profile:
+        train(graph, settings, seed=0)
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            alive += event.nbytes()
+            highest = max(highest, alive)
+    by_numpy = lasting(Sizes(GraphShape.of(graph), settings, "csr", "fp32"))["graph index"]
+    ours = plan.peak - plan.parts.get("holes between buffers", 0) - by_numpy
+    assert highest > 20e6
+    assert ours == pytest.approx(highest, rel=0.2)
+
+
+def test_more_of_anything_never_takes_less(graph: Graph) -> None:
+    shape, usual = GraphShape.of(graph), peak_of(graph, SETTINGS)
+    for more in (
+        {"hidden_dim": 128},
+        {"embedding_dim": 512},
+        {"num_layers": 3},
+        {"features": "learned"},
+        {"feature_dim": 128},
+        {"attention": "reference"},
+    ):
+        assert peak_of(shape, SETTINGS.but(**more)) > usual, more
+    assert peak_of(shape.sampled(shape.num_nodes // 2), SETTINGS) < usual
+    assert peak_of(shape.sampled(shape.num_nodes), SETTINGS) == usual
+
+
+def test_a_limit_that_is_too_low_is_refused_with_the_numbers_and_nothing_is_made(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rxweave.embed.train.build_index", lambda graph: pytest.fail("the index was built"))
+    notes: list[str] = []
+    with pytest.raises(MemoryPlanError) as refused:
+        train(graph, SETTINGS.but(memory_limit_gb=0.05), seed=0, on_note=notes.append)
+    assert isinstance(refused.value, ConfigError)
+    assert "0.05 GB are available" in str(refused.value)
+    assert "Dimensions are never changed" in str(refused.value)
+    assert notes[0].startswith("Memory: about ")
+
+
+def test_what_is_suggested_fits_when_it_is_planned_again_and_keeps_the_dimensions(graph: Graph) -> None:
+    settings = SETTINGS.but(features="learned", edge_sample_size=20_000, num_treatment_negatives=8192)
+    whole = plan_memory(graph, settings, held=0, available=10**15)
+    tested = set()
+    for share in (0.97, 0.9, 0.7, 0.5):
+        available = int(share * whole.peak)
+        plan = plan_memory(graph, settings, held=0, available=available)
+        assert not plan.fits
+        found = what_fits(graph, settings, plan)
+        assert found, share
+        for fit in found:
+            changes = {name.removeprefix("embed."): value for name, value in fit.changes.items()}
+            num_nodes = changes.pop("load.limit_nodes", graph.num_nodes)
+            assert not set(changes) & set(DIMENSIONS)
+            part = limit_nodes(graph, num_nodes, seed=0)
+            again = plan_memory(part, settings.but(**changes), held=0, available=available)
+            assert again.fits, (share, fit.changes)
+            tested |= set(fit.changes)
+    assert {"load.limit_nodes"} < tested
+
+
+def test_fewer_facts_at_once_are_asked_as_often(graph: Graph) -> None:
+    settings = SETTINGS.but(edge_sample_size=50_000, accumulation_steps=1, masked_share=0.9, embedding_dim=2048)
+    plan = plan_memory(graph, settings, held=0, available=int(0.98 * peak_of(graph, settings)))
+    for fit in what_fits(graph, settings, plan):
+        if "embed.edge_sample_size" in fit.changes:
+            facts, parts = fit.changes["embed.edge_sample_size"], fit.changes["embed.accumulation_steps"]
+            assert facts * parts == 50_000
+            return
+    pytest.fail("nothing was suggested about facts")
+
+
+def test_where_nothing_fits_that_is_said(graph: Graph) -> None:
+    plan = plan_memory(graph, SETTINGS, held=10**9, available=10**9)
+    with pytest.raises(MemoryPlanError, match="No part of the graph fits"):
+        check_memory(plan, graph, SETTINGS)
+
+
+def test_an_unknown_amount_is_told_and_never_refused(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan, "device_free", lambda device: None)
+    plan = plan_memory(graph, SETTINGS)
+    assert plan.fits
+    assert not plan.tight
+    assert "the system does not say" in plan.told()
+
+
+def test_what_the_device_has_free_is_added_to_what_is_held(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan, "device_free", lambda device: 5_000_000_000)
+    assert plan_memory(graph, SETTINGS, held=2_000_000_000).available == 7_000_000_000
+    assert plan_memory(graph, SETTINGS.but(memory_limit_gb=3), held=2_000_000_000).available == 3_000_000_000
+
+
+def test_a_prediction_near_what_there_is_is_called_close(graph: Graph) -> None:
+    peak = peak_of(graph, SETTINGS)
+    assert "close" in plan_memory(graph, SETTINGS, held=0, available=int(1.1 * peak)).told()
+    assert "close" not in plan_memory(graph, SETTINGS, held=0, available=int(1.3 * peak)).told()
+
+
+def test_a_gpu_is_planned_for_without_one(graph: Graph) -> None:
+    plan = plan_memory(graph, SETTINGS, device="cuda", attention="fused_cuda", precision="fp32", held=0, available=1)
+    assert "holes between buffers" not in plan.parts
+    assert "compiled loops" not in plan.parts
+    cpu = plan_memory(graph, SETTINGS, device="cpu", attention="csr", precision="fp32", held=0, available=None)
+    assert 0.3 * cpu.peak < plan.peak < 3 * cpu.peak
+
+
+def test_proposing_changes_nothing_where_all_fits_and_the_least_where_not(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert propose(graph, SETTINGS).changes == {}
+    plan = plan_memory(graph, SETTINGS)
+    limit = (plan.parts["process"] + 0.7 * (plan.peak - plan.parts["process"])) / 1e9
+    monkeypatch.setattr(memory_plan, "memory_now", lambda device: plan.parts["process"])
+    fit = propose(graph, SETTINGS.but(memory_limit_gb=limit))
+    assert fit.changes
+    assert fit.plan.fits
+    assert all(f"-o {name}={value}" in fit.options() for name, value in fit.changes.items())
+
+
+def test_the_prediction_is_recorded_with_the_run(graph: Graph, tmp_path: Path) -> None:
+    trained = train(primekg_shaped(0.001, seed=0), SETTINGS.but(num_epochs=1, embedding_dim=64), seed=0)
+    plain = trained.memory.plain()
+    assert plain["predicted_peak"] == sum(trained.memory.parts.values())
