@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from rxweave.artifacts import plain
-from rxweave.benchmark.memory import available
 from rxweave.benchmark.outcome import Outcome, try_out
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
 from rxweave.config import PRESETS, EmbedSettings, LoadSettings, RunSettings
 from rxweave.embed.device import choose_device
+from rxweave.embed.free_memory import available
 from rxweave.errors import ConfigError
 from rxweave.readiness.checks import (
     Check,
