@@ -166,7 +166,7 @@ class EmbedSettings(Settings):
 class LoadSettings(Settings):
     """Which graph, and how it is read."""
 
-    kg: str = Field("demo", description="A file or folder, or demo (demo:6000 for another size).")
+    kg: str = Field("demo", description="A file or folder, a downloaded source, or demo (demo:6000 for another size).")
     format: str = Field("auto", description="primekg, hetionet or triples; auto looks at the content.")
     include_node_types: tuple[str, ...] | None = Field(None, description="Node types to keep; unset keeps all.")
     treats: tuple[str, ...] | None = Field(None, description="Relations that mean treatment; unset: the format's.")

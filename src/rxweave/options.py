@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run writes.")]
-Kg = Annotated[str, typer.Option("--kg", help="A graph file or folder, or demo (demo:6000 for another size).")]
+Kg = Annotated[
+    str, typer.Option("--kg", help="A graph file or folder, a downloaded source, or demo (demo:6000 for another size).")
+]
 Override = Annotated[
     list[str] | None,
     typer.Option("--set", "-o", help="Any setting, as stage.name=value; `rxweave settings` lists them."),

@@ -1,4 +1,4 @@
-"""One way in: a path, or the word "demo", becomes a knowledge graph."""
+"""One way in: a path, the name of a downloaded source, or the word "demo", becomes a knowledge graph."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import polars as pl
 
 from rxweave.errors import ConfigError, InputError, did_you_mean
 from rxweave.kg import hetionet, kgx, primekg, triple_parquet, triples
+from rxweave.kg.catalogue import source_named, source_names
+from rxweave.kg.catalogue.source import cache_folder
 from rxweave.kg.files import listed, missing_path, text_files
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.kg.text import OnError, check_columns, first_records
@@ -39,6 +41,8 @@ def load_kg(
     seed: int = 0,
 ) -> KnowledgeGraph:
     """Give the knowledge graph at a path, or a made-up one for "demo" or "demo:6000" (its number of nodes).
+
+    Where no path is there, the name of a source of the catalogue (`rxweave download --list`) is that of its download.
 
     The format is known by the content of the file or folder, unless `format` names one of READERS.
     `include_node_types` keeps the nodes of these types and the facts between them; the report notes what was
@@ -86,7 +90,7 @@ def _demo(source: str, seed: int) -> KnowledgeGraph:
 def _find(path: Path, format: str) -> tuple[Reader, tuple[Path, ...]]:
     """Give the reader for a path and the files it is to read."""
     if not path.exists():
-        raise missing_path(path)
+        path = _downloaded(path)
     if format == "auto":
         # Every other reader expects text, and would say so of a Parquet file.
         for reader in [triple_parquet.READER] if triple_parquet.is_parquet(path) else READERS.values():
@@ -105,6 +109,19 @@ def _find(path: Path, format: str) -> tuple[Reader, tuple[Path, ...]]:
         check_columns(path, first_records(path, 1)[0], reader.columns)
         files = (path,)
     return reader, files
+
+
+def _downloaded(path: Path) -> Path:
+    """Give the folder of a downloaded source that a path, where nothing lies, is the name of."""
+    name = str(path)
+    if name not in source_names():
+        raise missing_path(path)
+    source = source_named(name)
+    folder = source.found()
+    if folder is None:
+        place = cache_folder() / name
+        raise InputError(f"{name} is not downloaded yet: `rxweave download {name}` does it. {source.by_hand(place)}")
+    return folder
 
 
 def _unknown_format(path: Path) -> InputError:

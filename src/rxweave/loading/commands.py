@@ -1,8 +1,9 @@
-"""`rxweave doctor` and `search`: what a graph is like, and where in it a name stands."""
+"""`rxweave download`, `doctor` and `search`: a graph brought here, what it is like, and where in it a name stands."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +15,37 @@ NodeType = Annotated[str | None, typer.Option("--type", help="Look among the nod
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (doctor, search):
+    for command in (download, doctor, search):
         app.command()(command)
+
+
+def download(
+    *,
+    name: Annotated[str | None, typer.Argument(help="A source of the list.")] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="List the sources: size, nodes, edges, licence.")] = False,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the files (default: NAME in RXWEAVE_CACHE or the user's cache).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Download again what is already there.")] = False,
+) -> None:
+    """Download a public graph from where its makers keep it, and check it; a stopped download goes on."""
+    from rxweave.errors import ConfigError
+    from rxweave.kg.catalogue import source_named, source_names
+    from rxweave.kg.catalogue.source import cache_folder
+    from rxweave.kg.fetch_source import fetch_source
+    from rxweave.loading.show import DownloadBar, print_fetched, print_source, print_sources
+
+    if show_list:
+        print_sources([source_named(each) for each in source_names()])
+        return
+    if name is None:
+        raise ConfigError(f"Name a source: {', '.join(source_names())}; --list says more about each.")
+    source = source_named(name)
+    print_source(source)
+    folder = to or cache_folder() / name
+    with DownloadBar() as bar:
+        fetched = fetch_source(source, folder, force=force, progress=bar.progress, note=bar.note)
+    print_fetched(name if to is None else str(folder), fetched)
 
 
 def doctor(
