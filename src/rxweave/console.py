@@ -307,7 +307,7 @@ def print_settings(settings: RunSettings | None = None) -> None:
     table.add_column("what it does")
     for name, field in known_fields().items():
         value = field.default if settings is None else operator.attrgetter(name)(settings)
-        shown = ", ".join(value) if isinstance(value, tuple) else "–" if value is None else str(value)
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else "–" if value is None else str(value)
         table.add_row(name, Text(shown, "" if value == field.default else "bold"), Text(field.description or ""))
     console.print(table)
 
