@@ -18,10 +18,10 @@ import pytest
 
 from rxweave.cli import main
 from rxweave.embed.history import Epoch
-from rxweave.embed.store import read_embeddings
 from rxweave.embed.train import train
 from rxweave.errors import InputError
 from rxweave.kg.demo import demo_kg
+from rxweave.validate.read import read_embeddings
 from rxweave.watch import Watch
 
 SMALL = ["--embedding-dim", "64", "--hidden-dim", "32", "--num-heads", "4", "-o", "embed.feature_dim=32"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rxweave.embed.store import read_embeddings
+from rxweave.validate.read import read_embeddings
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
 SMALL = ["--embedding-dim", "64", "--hidden-dim", "32", "--num-heads", "4", "-o", "embed.feature_dim=32"]

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rxweave.config import SplitSettings as SplitSettings
     from rxweave.embed.model_file import load_model as load_model
     from rxweave.embed.store import Embeddings as Embeddings
-    from rxweave.embed.store import read_embeddings as read_embeddings
     from rxweave.embed.train import train as train
     from rxweave.errors import RxweaveError as RxweaveError
     from rxweave.graph.build import Graph as Graph
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from rxweave.readiness.devices import compare_devices as compare_devices
     from rxweave.readiness.quick_test import quick_test as quick_test
     from rxweave.validate.collapse import measure_collapse as measure_collapse
+    from rxweave.validate.read import read_embeddings as read_embeddings
     from rxweave.validate.verdict import judge as judge
 
 _HOME = {
@@ -45,7 +45,6 @@ _HOME = {
     "SplitSettings": "rxweave.config",
     "load_model": "rxweave.embed.model_file",
     "Embeddings": "rxweave.embed.store",
-    "read_embeddings": "rxweave.embed.store",
     "train": "rxweave.embed.train",
     "RxweaveError": "rxweave.errors",
     "Graph": "rxweave.graph.build",
@@ -61,6 +60,7 @@ _HOME = {
     "compare_devices": "rxweave.readiness.devices",
     "quick_test": "rxweave.readiness.quick_test",
     "measure_collapse": "rxweave.validate.collapse",
+    "read_embeddings": "rxweave.validate.read",
     "judge": "rxweave.validate.verdict",
 }
 __all__ = sorted([*_HOME, "__version__"])

@@ -275,6 +275,8 @@ def validate(
     from rxweave.validate.validation import summary_of
     from rxweave.validate.verdict import exit_code
 
+    if out is not None and not next(place for place in (out, *out.absolute().parents) if place.exists()).is_dir():
+        raise ConfigError(f"--out {out} is not a folder and cannot become one: a file is in the way. Choose another.")
     if run is not None and graph is not None:
         raise ConfigError("--run brings the graph of its run: leave out --graph.")
     finished = None if run is None else read_run(run)

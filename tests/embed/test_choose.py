@@ -22,11 +22,11 @@ from rxweave.embed.attention.choose import (
     multiplies_bfloat16,
     why_not,
 )
-from rxweave.embed.store import read_embeddings
 from rxweave.embed.train import train
 from rxweave.errors import ConfigError
 from rxweave.graph.build import Graph
 from rxweave.settings import settings_from
+from rxweave.validate.read import read_embeddings
 from rxweave.watch import Watch
 
 MANY = FUSED_CPU_FROM

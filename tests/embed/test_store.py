@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rxweave.embed import store
-from rxweave.embed.store import Embeddings, read_embeddings, write_embeddings
+from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import InputError
+from rxweave.validate.read import read_embeddings
 
 
 def make_embeddings(num: int = 7, dim: int = 3, *, metadata: dict[str, str] | None = None) -> Embeddings:
@@ -107,12 +108,6 @@ def test_wide_csv_is_read_in_numeric_column_order(tmp_path: Path) -> None:
     }
 
 
-def test_a_gap_in_the_wide_columns_is_refused(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "wide.csv", "node_id,node_type,emb_0,emb_2", "7,drug,1,2")
-    with pytest.raises(InputError, match="emb_0 to emb_1"):
-        read_embeddings(path)
-
-
 @pytest.mark.parametrize("text", ["[1.5, -2e-3]", "[1.5,-2e-3]", "[ 1.5  -2e-3 ]", "1.5 -2e-3"])
 def test_vector_text_with_commas_or_numpy_spaces_is_read(tmp_path: Path, text: str) -> None:
     path = write_lines(tmp_path / "e.csv", "node_id,node_name,node_type,embedding", f'7,x,drug,"{text}"')
@@ -135,139 +130,13 @@ def test_parquet_with_float64_lists_is_read(tmp_path: Path) -> None:
     assert got.nodes["node_id"].to_list() == ["1", "2"]
 
 
-def test_npy_takes_its_nodes_from_a_table_row_by_row(tmp_path: Path) -> None:
-    np.save(tmp_path / "e.npy", np.arange(4, dtype=np.float64).reshape(2, 2))
-    types = write_lines(tmp_path / "ids.tsv", "node_id\tnode_type", "a\tdrug", "b\tdisease")
-    got = read_embeddings(tmp_path / "e.npy", types=types)
-    assert got.nodes["node_key"].to_list() == ["drug|a", "disease|b"]
-    assert got.vectors.tolist() == [[0.0, 1.0], [2.0, 3.0]]
-    with pytest.raises(InputError, match="holds no node names"):
-        read_embeddings(tmp_path / "e.npy")
-    short = write_lines(tmp_path / "short.tsv", "node_id\tnode_type", "a\tdrug")
-    with pytest.raises(InputError, match="must match"):
-        read_embeddings(tmp_path / "e.npy", types=short)
-
-
-def test_types_are_joined_by_id_in_any_order(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "e.csv", "node_id,embedding", '1,"[1, 2]"', '2,"[3, 4]"')
-    types = write_lines(tmp_path / "t.csv", "node_id,node_type", "2,disease", "1,drug", "3,gene")
-    assert read_embeddings(path, types=types).nodes["node_type"].to_list() == ["drug", "disease"]
-
-
-def test_types_that_cannot_be_joined_safely_are_refused(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "e.csv", "node_id,embedding", '1,"[1, 2]"', '2,"[3, 4]"')
-    twice = write_lines(tmp_path / "twice.csv", "node_id,node_type", "1,drug", "1,gene", "2,gene")
-    with pytest.raises(InputError, match="not unique"):
-        read_embeddings(path, types=twice)
-    partial = write_lines(tmp_path / "partial.csv", "node_id,node_type", "1,drug")
-    with pytest.raises(InputError, match=r"no type for 1 nodes.*'2'"):
-        read_embeddings(path, types=partial)
-    untyped = write_lines(tmp_path / "untyped.csv", "node_id,kind", "1,drug")
-    with pytest.raises(InputError, match="needs node_type"):
-        read_embeddings(path, types=untyped)
-    with pytest.raises(InputError, match="node_type"):
-        read_embeddings(path)
-
-
-def test_not_a_number_is_refused_with_the_node_and_the_count(tmp_path: Path) -> None:
+def test_not_a_number_is_refused_with_the_node_and_the_count() -> None:
     given_ = make_embeddings()
     vectors = given_.vectors.copy()
     vectors[4, 1] = np.nan
     vectors[5, 0] = np.inf
     with pytest.raises(InputError, match=r"2 of 7 vectors.*'disease\|SRC\|4'.*dimension 1: nan"):
         Embeddings(given_.nodes, vectors, {})
-    bad = given_.nodes.with_columns(pl.Series("embedding", vectors, dtype=pl.Array(pl.Float32, 3)))
-    bad.write_parquet(tmp_path / "e.parquet")
-    with pytest.raises(InputError, match="2 of 7 vectors"):
-        read_embeddings(tmp_path / "e.parquet")
-    path = write_lines(tmp_path / "e.csv", "node_id,node_type,embedding", '7,drug,"[nan, 2]"')
-    with pytest.raises(InputError, match="1 of 1 vectors"):
-        read_embeddings(path)
-
-
-def test_numbers_too_large_for_float32_are_refused(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "e.csv", "node_id,node_type,embedding", '7,drug,"[1e39, 2]"')
-    with pytest.raises(InputError, match="infinite"):
-        read_embeddings(path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.parquet does not exist"):
-        read_embeddings(tmp_path / "none.parquet")
-
-
-def test_a_parquet_without_embeddings_is_refused_with_its_columns(tmp_path: Path) -> None:
-    pl.DataFrame({"a": [1], "b": [2]}).write_parquet(tmp_path / "e.parquet")
-    with pytest.raises(InputError, match=r"no embeddings.*it has a, b"):
-        read_embeddings(tmp_path / "e.parquet")
-    pl.DataFrame({"node_id": ["a"], "embedding": [["x"]]}).write_parquet(tmp_path / "s.parquet")
-    with pytest.raises(InputError, match="must be a list of numbers"):
-        read_embeddings(tmp_path / "s.parquet")
-
-
-def test_ragged_vectors_are_refused_with_the_row(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "e.csv", "node_id,node_type,embedding", '1,drug,"[1, 2]"', '8,drug,"[1, 2, 3]"')
-    with pytest.raises(InputError, match=r"row 2 \(node_id '8'\) has 3 numbers.*has 2"):
-        read_embeddings(path)
-
-
-def test_words_among_the_numbers_are_refused_with_the_row(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "e.csv", "node_id,node_type,embedding", '1,drug,"[1, 2]"', '8,drug,"[1, two]"')
-    with pytest.raises(InputError, match=r"1 values are missing or not numbers, first in row 2.*'8'"):
-        read_embeddings(path)
-
-
-def test_files_without_rows_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no rows"):
-        read_embeddings(write_lines(tmp_path / "e.csv", "node_id,node_type,embedding"))
-    make_embeddings().nodes.clear().with_columns(embedding=pl.lit([1.0])).write_parquet(tmp_path / "e.parquet")
-    with pytest.raises(InputError, match="no rows"):
-        read_embeddings(tmp_path / "e.parquet")
-    (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_embeddings(tmp_path / "empty.csv")
-
-
-@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
-def test_truncated_parquet_is_refused(tmp_path: Path, kept: float) -> None:
-    path = tmp_path / "e.parquet"
-    write_embeddings(make_embeddings(50, 8), path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * kept)])
-    with pytest.raises(InputError, match=r"cannot be read.*truncated"):
-        read_embeddings(path)
-
-
-def test_truncated_text_is_refused(tmp_path: Path) -> None:
-    write_embeddings(make_embeddings(50, 8), tmp_path / "e.parquet", tmp_path / "e.csv")
-    whole = (tmp_path / "e.csv").read_bytes()
-    packed = gzip.compress(whole)
-    (tmp_path / "cut.csv").write_bytes(whole[:-30])
-    with pytest.raises(InputError):
-        read_embeddings(tmp_path / "cut.csv")
-    (tmp_path / "cut.csv.gz").write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(InputError):
-        read_embeddings(tmp_path / "cut.csv.gz")
-    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(InputError, match="npy"):
-        read_embeddings(tmp_path / "cut.npy", types=tmp_path / "e.csv")
-
-
-def test_other_kinds_of_file_are_refused_with_those_that_are_read(tmp_path: Path) -> None:
-    (tmp_path / "e.h5ad").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"\.parquet, "):
-        read_embeddings(tmp_path / "e.h5ad")
-    np.save(tmp_path / "e.npy", np.arange(3))
-    with pytest.raises(InputError, match="nodes × dimensions"):
-        read_embeddings(tmp_path / "e.npy", types=write_lines(tmp_path / "t.csv", "node_id", "1"))
-
-
-def test_two_vectors_for_one_node_are_refused(tmp_path: Path) -> None:
-    path = write_lines(
-        tmp_path / "e.csv", "node_id,node_type,embedding", '5148,disease,"[1, 2]"', '5148,disease,"[3, 4]"'
-    )
-    with pytest.raises(InputError, match=r"2 vectors share their node_key.*'disease\|5148'"):
-        read_embeddings(path)
 
 
 def test_nodes_and_vectors_must_match(tmp_path: Path) -> None:
@@ -297,3 +166,10 @@ def test_neither_file_appears_when_the_csv_cannot_be_written(tmp_path: Path, mon
     with pytest.raises(OSError, match="No space left"):
         write_embeddings(make_embeddings(), tmp_path / "e.parquet", tmp_path / "e.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_vectors_for_one_node_are_refused() -> None:
+    given_ = make_embeddings()
+    nodes = given_.nodes.with_columns(node_key=pl.lit("disease|5148"))
+    with pytest.raises(InputError, match=r"7 vectors share their node_key.*'disease\|5148'"):
+        Embeddings(nodes, given_.vectors, {})

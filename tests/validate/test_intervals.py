@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, sem
+from scipy.stats import binomtest, bootstrap, sem
 
 from rxweave.validate.geometry import components_for, measure_spread
-from rxweave.validate.intervals import bootstrap_mean, bootstrap_ratio, half_samples, spread_intervals
+from rxweave.validate.intervals import bootstrap_mean, bootstrap_ratio, half_samples, share_interval, spread_intervals
 
 
 def test_the_interval_of_a_mean_agrees_with_scipy(rng: np.random.Generator) -> None:
@@ -22,6 +22,23 @@ def test_the_interval_of_a_ratio_holds_the_true_ratio_about_as_often_as_it_says(
         low, high = bootstrap_ratio(below * rng.normal(0.7, 0.3, size=80), below, rng)
         held += low <= 0.7 <= high
     assert 86 <= held <= 100
+
+
+@pytest.mark.parametrize(("marked", "num"), [(0, 40), (40, 40), (3, 1000), (17, 23)])
+def test_the_interval_of_a_share_agrees_with_scipy(marked: int, num: int) -> None:
+    expected = binomtest(marked, num).proportion_ci(method="wilson")
+    assert share_interval(marked, num) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_weights_count_a_vector_as_often_as_the_nodes_it_stands_for() -> None:
+    vectors = decaying(200, 20, 0)
+    vectors[:100] *= 3  # the first half has the larger part of the variance, and stands for few nodes
+    weights = np.repeat([0.1, 10.0], 100)
+    interval = spread_intervals(vectors.astype(np.float32), np.random.default_rng(0), weights).participation_rank
+    value = measure_spread(vectors.astype(np.float32), weights).participation_rank
+    alone = measure_spread(vectors.astype(np.float32)).participation_rank
+    assert interval[0] <= value <= interval[1]
+    assert not interval[0] <= alone <= interval[1] or alone == pytest.approx(value, rel=0.05)
 
 
 def test_half_samples_give_the_standard_error_of_a_mean(rng: np.random.Generator) -> None:

@@ -104,7 +104,7 @@ def test_legends_name_every_type_with_its_numbers(pictures: dict[str, bytes], re
 def test_the_matrix_shows_every_cosine(pictures: dict[str, bytes], report: CollapseReport) -> None:
     shown = texts(pictures["matrix"])
     numbers = [text for text in shown if re.fullmatch(r"[-−]?[01]\.\d\d", text)]
-    expected = [f"{value:z.2f}" for value in report.cosine_matrix.ravel() if np.isfinite(value)]
+    expected = [f"{value:z.2f}".replace("-", "−") for value in report.cosine_matrix.ravel() if np.isfinite(value)]
     assert len(expected) == len(TYPES) ** 2 - 1
     assert sorted(numbers) == sorted(expected)
     assert set(TYPES) <= set(shown)

@@ -326,7 +326,7 @@ def test_ids_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     own = write_lines(tmp_path / "e.csv", "id,emb_0", "a,1")
     with pytest.raises(InputError, match="names its nodes itself"):
         read_embeddings(own, ids=write_lines(tmp_path / "one", "a"))
-    with pytest.raises(InputError, match="nothing does not exist"):
+    with pytest.raises(InputError, match=r"nothing, .* does not exist.*--ids"):
         read_embeddings(tmp_path / "e.npy", ids=tmp_path / "nothing")
 
 
@@ -619,6 +619,13 @@ def test_validate_takes_ids_and_types_and_says_what_it_assumed(
     assert "float64" in err
     code, out, err = validate(tmp_path / "e.npy", "--ids", who)
     assert "all nodes are judged as one type" in err
+    for option in ("--ids", "--types"):
+        code, out, err = validate(tmp_path / "e.npy", "--ids", who, option, tmp_path / "absent.txt")
+        assert (code, out) == (2, "")
+        assert f"Check the path of {option}" in err
+    code, out, err = validate(tmp_path / "e.npy", "--ids", who, "--out", who / "page")
+    assert (code, out) == (2, "")
+    assert "a file is in the way" in err
     code, out, err = validate(tmp_path / "e.npy")
     assert (code, out) == (2, "")
     assert err.count("rxweave: ") == 1

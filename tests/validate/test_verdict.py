@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
+from embeddings_made import embeddings_of
 
 from rxweave.artifacts import write_json
 from rxweave.config import EmbedSettings
-from rxweave.embed.store import Embeddings
 from rxweave.errors import ConfigError
 from rxweave.validate.collapse import CollapseReport, OverallReport, TypeReport, measure_collapse
 from rxweave.validate.gates import ADVICE, GATES, Gate, rank_gate
@@ -23,13 +22,6 @@ from rxweave.validate.on_graph import GraphReport, TypeOnGraph
 from rxweave.validate.verdict import Finding, RankingEvidence, SideEvidence, Verdict, exit_code, judge
 
 BEATS = RankingEvidence(SideEvidence("MRR", 0.46, 0.24), SideEvidence("MRR", 0.18, 0.07))
-
-
-def embeddings_of(**types: np.ndarray) -> Embeddings:
-    names = [name for name, vectors in types.items() for _ in range(len(vectors))]
-    keys = [f"{name}|{i}" for i, name in enumerate(names)]
-    nodes = pl.DataFrame({"node_key": keys, "node_id": keys, "node_name": keys, "node_type": names})
-    return Embeddings(nodes, np.concatenate(list(types.values())).astype(np.float32), {})
 
 
 def spread_out(num: int, dim: int = 64, *, seed: int = 0, power: float = 0.0, offset: float = 0.0) -> np.ndarray:
@@ -59,7 +51,7 @@ def graph_report(
         TypeOnGraph(name, rate, EdgeShare((shares or {}).get(name, 0.1), (0.0, 0.2)), -3.0)
         for name, rate in structural_twins.items()
     )
-    return GraphReport("test", 0, types, (), link, (link, link), untrained, link, 0.5, 0.8)
+    return GraphReport("test", 0, types, (), link, (link, link), untrained, (-0.1, 0.4), link, 0.5, 0.8)
 
 
 def finding(verdict: Verdict, node_type: str, measure: str) -> Finding:
@@ -148,6 +140,24 @@ def test_all_zero_vectors_are_collapsed_and_said_to_be_zero() -> None:
     verdict = verdict_on(drug=spread_out(300), disease=np.zeros((100, 64)))
     assert verdict.types["disease"] == "collapsed"
     assert any("disease: 100 vectors are zero" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize("point", [0.0, 1.0])
+def test_a_handful_of_equal_vectors_is_collapsed_where_nothing_larger_decides(point: float) -> None:
+    alone = judge(measure_collapse(embeddings_of(node=np.full((30, 8), point))))
+    assert alone.level == "collapsed"
+    beside = judge(measure_collapse(embeddings_of(node=np.full((30, 64), point), other=spread_out(300))))
+    assert beside.level == "warning"
+
+
+def test_every_finding_has_an_interval_but_counts_that_are_no_estimates() -> None:
+    report = measure_collapse(embeddings_of(drug=spread_out(300), disease=spread_out(200, seed=1)))
+    verdict = judge(report, graph=graph_report(untrained=0.6, drug=0.0, disease=0.0), ranking=None)
+    without = {f.measure for f in verdict.findings if f.interval is None}
+    assert without == {"real_dimensions", "collapse_signs"}
+    for f in verdict.findings:
+        if f.interval is not None:
+            assert f.interval[0] <= f.value <= f.interval[1], f.measure
 
 
 def test_half_collapsed_diseases_are_a_warning() -> None:
@@ -249,9 +259,11 @@ def calibration_run(**types: tuple[int, float, float, float, int]) -> CollapseRe
                 rankme_interval=(rankme, rankme),
                 spread_intervals=SpreadIntervals(*[(float(components),) * 2] * 3),
                 duplicate_rate=0.0,
+                duplicate_interval=(0.0, 0.0),
                 near_duplicate_rate=0.0,
                 near_duplicate_interval=(0.0, 0.0),
                 across_type_twin_rate=0.0,
+                across_type_twin_interval=(0.0, 0.0),
                 zero_vectors=0,
                 neighbours=neighbours,
                 purity=Purity(0.9, (0.9, 0.9), 0.1),
@@ -260,7 +272,8 @@ def calibration_run(**types: tuple[int, float, float, float, int]) -> CollapseRe
                 random_neighbours=neighbours,
             )
         )
-    together = OverallReport(9999, 0.4, 0.3, Spread(6000, 512, 140.0, 150.0, 60.0, 60, 80, 512, 0, 0.1, np.ones(512)))
+    spread = Spread(6000, 512, 140.0, 150.0, 60.0, 60, 80, 512, 0, 0.1, np.ones(512))
+    together = OverallReport(9999, 0.4, (0.39, 0.41), 0.3, spread, (58.0, 62.0))
     return CollapseReport(512, 0, 3000, tuple(reports), np.eye(len(reports)), together)
 
 

@@ -13,6 +13,7 @@ from rxweave.embed.spectrum import effective_rank, numerical_rank
 from rxweave.embed.store import Embeddings
 from rxweave.errors import ConfigError
 from rxweave.validate.geometry import (
+    NORMAL_95,
     UNDEFINED,
     Cosines,
     Interval,
@@ -22,7 +23,7 @@ from rxweave.validate.geometry import (
     measure_spread,
     rankme_interval,
 )
-from rxweave.validate.intervals import SpreadIntervals, bootstrap_mean, spread_intervals
+from rxweave.validate.intervals import HALVES, SpreadIntervals, bootstrap_mean, share_interval, spread_intervals
 from rxweave.validate.neighbours import Neighbours, Purity, measure_neighbours, type_purity
 from rxweave.validate.twins import has_near_twin, shares_vector_with_another_kind
 
@@ -57,11 +58,13 @@ class TypeReport:
     spread_intervals: SpreadIntervals
     duplicate_rate: float
     """Share of active nodes with a twin of their type closer than 1e-6 of the root mean square length."""
+    duplicate_interval: Interval
     near_duplicate_rate: float
     """Share of sampled nodes with a cosine above 0.999 to an active node of their type, or an exact twin."""
     near_duplicate_interval: Interval
     across_type_twin_rate: float
     """Share of active nodes whose vector is that of a node of another type, which nothing in a graph explains."""
+    across_type_twin_interval: Interval
     zero_vectors: int
     neighbours: Neighbours
     """On at most 2,000 of the sampled nodes."""
@@ -79,9 +82,11 @@ class OverallReport:
     num_active: int
     mean_cosine: float
     """Over all pairs of nodes, whatever their types."""
+    mean_cosine_interval: Interval
     across_type_cosine: float
     """Over all pairs of nodes of two different types; NaN for a single type."""
     spread: Spread
+    components_90_interval: Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +142,7 @@ def measure_collapse(
         max_nodes=max_nodes,
         types=tuple(reports),
         cosine_matrix=matrix,
-        overall=_measure_overall(reports, samples, matrix),
+        overall=_measure_overall(reports, samples, matrix, np.random.default_rng(seed)),
     )
 
 
@@ -197,9 +202,11 @@ def _measure_type(
         rankme_interval=rankme_interval(sample),
         spread_intervals=spread_intervals(sample, drawn.rng),
         duplicate_rate=float(twin.mean()) if len(twin) else UNDEFINED,
+        duplicate_interval=share_interval(int(twin.sum()), len(twin)),
         near_duplicate_rate=float(near.mean()) if len(near) else UNDEFINED,
         near_duplicate_interval=bootstrap_mean(near, drawn.rng),
         across_type_twin_rate=float(stranger.mean()) if len(stranger) else UNDEFINED,
+        across_type_twin_interval=share_interval(int(stranger.sum()), len(stranger)),
         zero_vectors=int((~vectors.any(axis=1)).sum()),
         neighbours=measure_neighbours(sample[_draw(len(sample), NEIGHBOUR_NODES, drawn.rng)], drawn.rng),
         purity=purity,
@@ -227,18 +234,30 @@ def _measure_overall(
     reports: list[TypeReport],
     samples: list[Float32[np.ndarray, "_ dim"]],
     matrix: Float[np.ndarray, "types types"],
+    rng: np.random.Generator,
 ) -> OverallReport:
     directed = np.array([report.num_active - report.zero_vectors for report in reports], np.float64)
     pairs = np.outer(directed, directed)
     np.fill_diagonal(pairs, directed * (directed - 1))
-    pairs[np.isnan(matrix)] = 0
     across = pairs * (1 - np.eye(len(reports)))
-    known = np.nan_to_num(matrix)
     each = [report.num_active / max(report.num_sampled, 1) for report in reports]
     weights = np.repeat(np.array(each), [report.num_sampled for report in reports])
+    everything = np.concatenate(samples)
+    mean = _weighted_mean(matrix, pairs)
+    # Halves of each type, drawn without replacement: see `half_samples`.
+    halves = [[rng.permutation(sample)[: (len(sample) + 1) // 2] for sample in samples] for _ in range(HALVES)]
+    reach = NORMAL_95 * float(np.std([_weighted_mean(_cosine_matrix(half), pairs) for half in halves], ddof=1))
     return OverallReport(
         num_active=sum(report.num_active for report in reports),
-        mean_cosine=float((pairs * known).sum() / pairs.sum()) if pairs.any() else UNDEFINED,
-        across_type_cosine=float((across * known).sum() / across.sum()) if across.any() else UNDEFINED,
-        spread=measure_spread(np.concatenate(samples), weights),
+        mean_cosine=mean,
+        mean_cosine_interval=(max(mean - reach, -1.0), min(mean + reach, 1.0)),
+        across_type_cosine=_weighted_mean(matrix, across),
+        spread=measure_spread(everything, weights),
+        components_90_interval=spread_intervals(everything, rng, weights).components_90,
     )
+
+
+def _weighted_mean(matrix: Float[np.ndarray, "types types"], pairs: Float[np.ndarray, "types types"]) -> float:
+    """Mean of the cells that are defined, each weighing by its pairs of nodes."""
+    weight = np.where(np.isnan(matrix), 0, pairs)
+    return float((weight * np.nan_to_num(matrix)).sum() / weight.sum()) if weight.any() else UNDEFINED

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from rxweave.embed.likeness import row_lengths
 from rxweave.validate.geometry import NOISE, NORMAL_95, UNDEFINED, Interval, components_for, participation_rank
 
 RESAMPLES = 200
@@ -37,6 +38,16 @@ def bootstrap_ratio(
     ratios = (drawn @ above)[total != 0] / total[total != 0]
     low, high = np.quantile(ratios, [0.025, 0.975])
     return float(low), float(high)
+
+
+def share_interval(num_marked: int, num: int) -> Interval:
+    """Give the score interval of a share of nodes (Wilson 1927), which is sound for shares of 0 and 1; NaN below 3."""
+    if num < FEWEST:
+        return UNDEFINED, UNDEFINED
+    share, z2 = num_marked / num, NORMAL_95**2
+    centre = (share + z2 / (2 * num)) / (1 + z2 / num)
+    reach = NORMAL_95 / (1 + z2 / num) * float(np.sqrt(share * (1 - share) / num + z2 / (4 * num**2)))
+    return max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
 def half_samples(
@@ -69,8 +80,13 @@ class SpreadIntervals:
     participation_rank: Interval
 
 
-def spread_intervals(vectors: Float32[np.ndarray, "nodes dim"], rng: np.random.Generator) -> SpreadIntervals:
-    """Give the bootstrap intervals of components and participation rank, the principal axes held fixed.
+def spread_intervals(
+    vectors: Float32[np.ndarray, "nodes dim"],
+    rng: np.random.Generator,
+    weights: Float[np.ndarray, " nodes"] | None = None,
+) -> SpreadIntervals:
+    """Give the bootstrap intervals of components and participation rank, the principal axes held fixed; `weights` says
+    how many nodes each vector stands for (else 1).
 
     A resample changes the variance along each axis to a weighted mean of the squared coordinates, which is, to first
     order, what it does to the spectrum (Jaeckel 1972); finding the axes anew would take repeated nodes for twins.
@@ -78,8 +94,11 @@ def spread_intervals(vectors: Float32[np.ndarray, "nodes dim"], rng: np.random.G
     undefined = UNDEFINED, UNDEFINED
     num, dim = vectors.shape
     exact = vectors.astype(np.float64)
-    size = float(np.linalg.norm(exact))
-    exact -= exact.mean(axis=0) if num else 0.0
+    weight = np.ones(num) if weights is None else weights
+    if num:
+        exact -= weight @ exact / weight.sum()
+    exact *= np.sqrt(weight)[:, None]
+    size = float(np.sqrt(weight @ row_lengths(vectors) ** 2))
     if num <= dim:
         eigenvalues, left = np.linalg.eigh(exact @ exact.T)
         squared = left**2 * np.maximum(eigenvalues, 0)

@@ -50,6 +50,8 @@ class GraphReport:
     """95 % interval over the choice of relations."""
     untrained_link_auroc: float | None
     """`link_auroc` of the same model without training: what its input features and the graph alone give."""
+    gain_interval: Interval
+    """95 % interval of the difference of the two over the choice of relations; NaN without the untrained model."""
     cosine_auroc: float
     degree_prior_auroc: float
     dirichlet_share: float
@@ -93,6 +95,12 @@ def measure_on_graph(
     links = _measure_links(vectors, known, seed)
     rng = np.random.default_rng(seed)
     auroc, interval = mean_over_relations([link.probe_auroc for link in links], rng)
+    fresh, gain = None, (UNDEFINED, UNDEFINED)
+    if untrained is not None:
+        without = [link.probe_auroc for link in _measure_links(untrained, known, seed)]
+        fresh, _ = mean_over_relations(without, rng)
+        gains = [link.probe_auroc - other for link, other in zip(links, without, strict=True)]
+        gain = mean_over_relations(gains, rng)[1]
     return GraphReport(
         graph=graph.name,
         seed=seed,
@@ -100,9 +108,8 @@ def measure_on_graph(
         relations=links,
         link_auroc=auroc,
         link_interval=interval,
-        untrained_link_auroc=None
-        if untrained is None
-        else mean_over_relations([link.probe_auroc for link in _measure_links(untrained, known, seed)], rng)[0],
+        untrained_link_auroc=fresh,
+        gain_interval=gain,
         cosine_auroc=mean_over_relations([link.cosine_auroc for link in links], rng)[0],
         degree_prior_auroc=mean_over_relations([link.degree_prior_auroc for link in links], rng)[0],
         dirichlet_share=_dirichlet_share(links),

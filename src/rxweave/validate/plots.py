@@ -129,9 +129,9 @@ def cosine_matrix(report: CollapseReport, *, image: ImageFormat = "svg") -> byte
     axes.set_yticks(range(len(names)), names)
     for (row, column), value in np.ndenumerate(matrix):
         if np.isfinite(value):
-            dark = (value - lowest) / (1.0 - lowest) < 0.55
+            dark = (value - lowest) / (1.0 - lowest) < 0.47
             ink = "white" if dark else "black"
-            axes.text(column, row, f"{value:z.2f}", ha="center", va="center", color=ink, fontsize=8)
+            axes.text(column, row, f"{value:z.2f}".replace("-", "−"), ha="center", va="center", color=ink, fontsize=8)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     figure.colorbar(cells, ax=axes, shrink=0.8, label="Mean cosine")

@@ -58,7 +58,8 @@ class Finding:
     measure: str
     value: float
     interval: Interval | None
-    """95 % interval of the value, where there is one."""
+    """95 % interval of the value; None for counts that are not estimated (real dimensions, signs of collapse) and for
+    too few nodes or relations."""
     threshold: Gate
     level: Level
     likely_causes: tuple[str, ...]
@@ -104,10 +105,10 @@ def judge(
     """Judge each type of at least 10 measured nodes, all nodes together, the graph's facts, and held-out ranking.
 
     Overall it is collapsed when the drug or the disease type is; while a role is unknown, when any type of at
-    least 50 active nodes is, or the mean cosine over all nodes. Everything else makes it a warning at most, as do
-    vectors that do not know the facts of `graph`, and a ranking that does not beat the degree prior on both sides.
-    Without `graph` neither is asked, and twins that share all neighbours are not forgiven. Raises ConfigError for a
-    role that is no type of the report.
+    least 50 active nodes is (the largest, where none has 50), or the mean cosine over all nodes. Everything else makes
+    it a warning at most, as do vectors that do not know the facts of `graph`, and a ranking that does not beat the
+    degree prior on both sides. Without `graph` neither is asked, and twins that share all neighbours are not
+    forgiven. Raises ConfigError for a role that is no type of the report.
     """
     for role, name in (("drug_type", drug_type), ("disease_type", disease_type)):
         if name is not None and name not in report.node_types:
@@ -117,6 +118,7 @@ def judge(
             )
     roles = {name for name in (drug_type, disease_type) if name is not None}
     roles_known = drug_type is not None and disease_type is not None
+    fewest_decisive = min(FEWEST_DECISIVE, max(measured.num_active for measured in report.types))
     findings: list[Finding] = []
     levels: list[Level] = []
     types: dict[str, Level] = {}
@@ -130,7 +132,7 @@ def judge(
         found = _judge_type(measured, on_graph, is_drug=name == drug_type, has_role=name in roles)
         findings += found
         types[name] = worst(finding.level for finding in found)
-        decisive = name in roles or (not roles_known and measured.num_active >= FEWEST_DECISIVE)
+        decisive = name in roles or (not roles_known and measured.num_active >= fewest_decisive)
         levels.append(types[name] if decisive else _warning_at_most(types[name]))
     if report.overall.spread.num_vectors >= FEWEST_JUDGED:
         found = _judge_all(report.overall)
@@ -146,7 +148,13 @@ def judge(
         if graph.untrained_link_auroc is not None:
             gain = graph.link_auroc - graph.untrained_link_auroc
             findings.append(
-                _finding("all", "gain_over_untrained", gain, GATES["gain_over_untrained", "facts of the graph"])
+                _finding(
+                    "all",
+                    "gain_over_untrained",
+                    gain,
+                    GATES["gain_over_untrained", "facts of the graph"],
+                    graph.gain_interval,
+                )
             )
             levels.append(findings[-1].level)
     if not types or roles & set(not_judged):
@@ -223,8 +231,10 @@ def _judge_type(measured: TypeReport, on_graph: TypeOnGraph | None, *, is_drug: 
     low, high = measured.rankme_interval
     rank_interval = (low / limit, high / limit)
     twins, near_twins = (max(rate - own_twins, 0.0) for rate in (measured.duplicate_rate, measured.near_duplicate_rate))
-    near_low, near_high = measured.near_duplicate_interval
-    near = max(near_low - own_twins, 0.0), max(near_high - own_twins, 0.0)
+    exact, near = (
+        (max(low - own_twins, 0.0), max(high - own_twins, 0.0))
+        for low, high in (measured.duplicate_interval, measured.near_duplicate_interval)
+    )
     components = measured.spread_intervals.components_90
     hubs = measured.neighbours
     geometry = [
@@ -244,10 +254,14 @@ def _judge_type(measured: TypeReport, on_graph: TypeOnGraph | None, *, is_drug: 
         geometry.append(_finding(name, "collapse_signs", signs, GATES["collapse_signs", "each type"]))
     found = [
         *geometry,
-        _finding(name, "duplicate_rate", twins, GATES["duplicate_rate", known]),
+        _finding(name, "duplicate_rate", twins, GATES["duplicate_rate", known], exact),
         _finding(name, "near_duplicate_rate", near_twins, GATES["near_duplicate_rate", "beyond the graph's own"], near),
         _finding(
-            name, "across_type_twin_rate", measured.across_type_twin_rate, GATES["across_type_twin_rate", "each type"]
+            name,
+            "across_type_twin_rate",
+            measured.across_type_twin_rate,
+            GATES["across_type_twin_rate", "each type"],
+            measured.across_type_twin_interval,
         ),
         _finding(name, "hubness", hubs.hubness, GATES["hubness", "each type"], hubs.hubness_interval),
     ]
@@ -274,8 +288,14 @@ def _judge_all(overall: OverallReport) -> list[Finding]:
     component_gate = GATES["components_90", "all nodes"].for_limit(spread.rank_limit)
     real = spread.real_dimensions / spread.rank_limit
     return [
-        _finding("all", "mean_cosine", overall.mean_cosine, GATES["mean_cosine", "all nodes"]),
-        _finding("all", "components_90", float(spread.components_90), component_gate),
+        _finding(
+            "all",
+            "mean_cosine",
+            overall.mean_cosine,
+            GATES["mean_cosine", "all nodes"],
+            overall.mean_cosine_interval,
+        ),
+        _finding("all", "components_90", float(spread.components_90), component_gate, overall.components_90_interval),
         _finding("all", "real_dimensions", real, GATES["real_dimensions", "all nodes"]),
     ]
 

@@ -61,6 +61,7 @@ def read_ids(path: Path, num_vectors: int, vectors_path: Path) -> pl.DataFrame:
 
     Raises InputError unless there are as many as vectors.
     """
+    _check_there(path, "ids")
     if path.suffix in (".parquet", ".pq"):
         nodes = _read_parquet(path)
     elif _is_table(path):
@@ -79,6 +80,7 @@ def read_ids(path: Path, num_vectors: int, vectors_path: Path) -> pl.DataFrame:
 
 def read_types(path: Path) -> pl.DataFrame:
     """Read node types: a Parquet, CSV or TSV table with columns for id (or node_key) and type, or those two alone."""
+    _check_there(path, "types")
     types = _read_parquet(path) if path.suffix in (".parquet", ".pq") else _read_text_table(path)
     if "node_type" not in types.columns:
         raise InputError(
@@ -86,6 +88,11 @@ def read_types(path: Path) -> pl.DataFrame:
             f"it has {columns_listed(types.columns)}."
         )
     return types
+
+
+def _check_there(path: Path, what: str) -> None:
+    if not path.exists():
+        raise InputError(f"{path}, which should give the {what}, does not exist. Check the path of --{what}.")
 
 
 def with_types(nodes: pl.DataFrame, types: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
