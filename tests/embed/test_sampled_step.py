@@ -25,6 +25,7 @@ from rxweave.embed.step import Setup, add_gradient
 from rxweave.embed.train import train
 from rxweave.errors import ConfigError, TrainingError
 from rxweave.graph.build import Graph
+from rxweave.settings import settings_from
 
 SAMPLED = SETTINGS.but(batching="sampled", num_neighbours=3, batch_facts=200, accumulation_steps=3)
 CPU = torch.device("cpu")
@@ -232,6 +233,7 @@ def test_numbers_of_neighbours_that_make_no_sense_are_refused(wrong: object) -> 
 def test_one_number_of_neighbours_is_that_of_every_layer() -> None:
     assert EmbedSettings(num_neighbours=5, num_layers=3).neighbours_of_layers == (5, 5, 5)
     assert EmbedSettings(num_neighbours=(5, 2)).neighbours_of_layers == (5, 2)
+    assert settings_from({}, ["embed.num_neighbours=10,-1"]).embed.neighbours_of_layers == (10, -1)
 
 
 def test_as_few_facts_as_asked_for_are_scored(small_graph: Graph) -> None:
