@@ -2,7 +2,7 @@
 
 Trains on a graph of PrimeKG's shape, each way in a process of its own, on all facts and on a part of them (the nodes
 stay), and prints what was held before training, the most held while it ran beyond that, and processor seconds of its
-last epoch, in which all nodes are embedded as well. Of a way without a limit the memory grows with the edges.
+last epoch, in which all nodes are embedded as well.
 """
 
 from __future__ import annotations
