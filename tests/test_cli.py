@@ -312,3 +312,22 @@ def test_every_command_explains_itself(rxweave, command: str) -> None:
     outcome = rxweave(command, "--help")
     assert outcome.code == 0
     assert "Usage: rxweave " + command in outcome.out
+
+
+def test_fit_proposes_the_command_itself_where_it_fits_and_trains_nothing(rxweave, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ["run", "--kg", "demo:600", "--out", str(out), *QUICK]
+    outcome = rxweave(*asked[:3], "--fit", *asked[3:])
+    assert outcome.code == 0
+    assert outcome.out.split() == ["rxweave", *asked]
+    assert "It fits as it is" in outcome.err
+    assert not out.exists()
+
+
+def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(rxweave, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ["run", "--kg", "demo:600", "--out", str(out), *QUICK, "-o", "embed.num_treatment_negatives=4096"]
+    held = json.loads(rxweave(*asked, "--fit", "--json").out)["memory"]
+    limit = (0.3 * held["parts"]["process"] + 0.7 * held["predicted_peak"]) / 1e9
+    refused = rxweave(*asked, "-o", f"embed.memory_limit_gb={limit}")
+    assert_refused(refused, out, "Training would hold about", "are available", "Dimensions are never changed", "-o ")

@@ -225,6 +225,25 @@ def presets(
     _finish(measure_presets(plan, limits, tell=_tell, keep=_keeper(out)), out, as_json=as_json)
 
 
+@app.command()
+def memory(
+    *,
+    full: Annotated[bool, typer.Option("--full", help="PrimeKG's own size too: up to 6 GB, several minutes.")] = False,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Memory that is predicted before a training beside what it then takes: two epochs of each of several trainings."""
+    from rxweave.artifacts import plain
+    from rxweave.benchmark.machine import cores
+    from rxweave.benchmark.planned import FULL, SMALL, compare, table
+
+    rows = []
+    for row in compare(SMALL + FULL if full else SMALL, threads=cores() if threads is None else threads):
+        _tell(f"{row.case.told()}: predicted {row.predicted / 1e9:.2f} GB, measured {row.measured / 1e9:.2f} GB")
+        rows.append(row)
+    typer.echo(json.dumps(plain(rows), indent=2) if as_json else table(rows))
+
+
 def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
     from rxweave.errors import ConfigError
 

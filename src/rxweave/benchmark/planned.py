@@ -69,12 +69,13 @@ class PlannedRow:
 
 
 def compare(cases: Sequence[PlannedCase], *, threads: int = 1) -> Iterator[PlannedRow]:
-    """Train two epochs of each case in a process of its own; RuntimeError, with its last words, for one that fails."""
+    """Train two epochs of each case in a process of its own; RxweaveError, with its last words, for one that fails."""
     for case in cases:
         command = [sys.executable, "-m", "rxweave.benchmark.planned", json.dumps(asdict(case))]
         done = subprocess.run(command, capture_output=True, text=True, env=thread_settings(threads))
         if done.returncode:
-            raise RuntimeError(f"{case.told()} failed: {done.stderr.strip().splitlines()[-1:]}")
+            last = done.stderr.strip().splitlines()[-1:]
+            raise RxweaveError(f"The training of {case.told()} failed: {''.join(last) or done.returncode}.")
         yield PlannedRow(case, **json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -89,11 +90,8 @@ def table(rows: Sequence[PlannedRow]) -> str:
 
 def measure_here(case: PlannedCase) -> dict[str, object]:
     """Train in this process and give the figures of a row: the process should have done nothing else."""
-    import torch
-
     from rxweave.embed.train import train
 
-    torch.set_num_threads(1)
     graph = _graph(case.graph)
     forget_peak()  # of making the graph
     settings = EmbedSettings(num_epochs=2, device="cpu", **case.settings)
