@@ -16,7 +16,7 @@ from rxweave.benchmark.presets import PresetPlan, measure_presets, row_of
 from rxweave.benchmark.tables import markdown, presets_sheets
 from rxweave.benchmark.trial import Trial
 from rxweave.cli import main
-from rxweave.config import PRESETS
+from rxweave.config import PRESETS, EmbedSettings
 from trials import SMALL, WHOLE, epochs, try_out_here
 
 TINY = (
@@ -81,7 +81,7 @@ def test_a_preset_that_ran_out_of_memory_is_a_row_that_says_so(monkeypatch: pyte
     gone = replace(SMALL, status="out of memory", reason="passed the memory limit of 8 GB", history=(), stages={})
     tried(monkeypatch, gone)
     report = measure_presets(PresetPlan(presets=("full",), scale=0.01), LIMITS, tell=silent, keep=silent)
-    assert row_of("full", 100, gone).training_seconds is None
+    assert row_of("full", EmbedSettings(), gone).training_seconds is None
     (sheet,) = presets_sheets(report)
     assert sheet.rows[0][3] == "–"
     assert "out of memory, passed the memory limit of 8 GB" in sheet.notes[0]

@@ -13,6 +13,7 @@ import pytest
 from rxweave.benchmark.outcome import outcome_of, try_out
 from rxweave.benchmark.trial import Trial, main
 from rxweave.benchmark.watched import Ending, Limits
+from rxweave.config import EmbedSettings
 from rxweave.embed.measures import is_due
 from rxweave.errors import ConfigError, TrainingError
 from rxweave.watch import Watch
@@ -117,8 +118,10 @@ def test_time_is_what_was_measured_times_what_is_left() -> None:
     assert outcome.epoch_seconds == 6.0
     assert sum(is_due(number, 100) for number in range(1, 101)) == 10
     expected = 8.0 + 6.0 + 99 * 6.0 + 10 * 3.0
-    assert outcome.training_seconds(100) == pytest.approx(expected)
-    assert outcome.seconds(100) == pytest.approx(expected + 2.0 + 3.0)
+    assert outcome.training_seconds(EmbedSettings()) == pytest.approx(expected)
+    assert outcome.seconds(EmbedSettings()) == pytest.approx(expected + 2.0 + 3.0)
+    rarely = EmbedSettings(measure_every=40)  # after epochs 40, 80 and 100
+    assert outcome.training_seconds(rarely) == pytest.approx(expected - 7 * 3.0)
     assert outcome.peak_gb == 2.0
 
 
@@ -127,10 +130,10 @@ def test_a_trial_that_was_stopped_leaves_what_it_measured() -> None:
     lines += [{"what": "epoch", "at": 3.0, "epoch": vars(epoch)} for epoch in epochs(2)]
     outcome = outcome_of(Ending("stopped", "passed the time limit of 9 s after 9 s", 1_500_000_000), lines)
     assert (outcome.status, outcome.unfinished) == ("stopped", "embed")
-    assert outcome.training_seconds(10) == pytest.approx(2.0 + 9 * 2.0)
+    assert outcome.training_seconds(EmbedSettings(num_epochs=10)) == pytest.approx(2.0 + 9 * 2.0)
     assert outcome.peak_gb == 1.5
     nothing = outcome_of(Ending("stopped", "passed the time limit of 1 s after 1 s", None), [])
-    assert nothing.training_seconds(10) is None
+    assert nothing.training_seconds(EmbedSettings(num_epochs=10)) is None
 
 
 @pytest.mark.parametrize(

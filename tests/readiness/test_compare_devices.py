@@ -12,6 +12,7 @@ import torch
 
 import rxweave
 from rxweave.cli import main
+from rxweave.config import EmbedSettings
 from rxweave.embed.device import devices_present
 from rxweave.errors import ConfigError
 from rxweave.readiness import devices as comparing
@@ -27,7 +28,7 @@ from rxweave.readiness.devices import (
 from trials import SMALL, TINY, WHOLE, try_out_here
 
 CPU = Candidate("cpu", "cpu")
-SLOW = device_report(CPU, SMALL, WHOLE, None, 100)
+SLOW = device_report(CPU, SMALL, WHOLE, None, EmbedSettings())
 AGREES = Agreement("cpu", 1e-5, 1.0)
 FAST = replace(SLOW, label="cuda", device="cuda", agreement=AGREES, full_seconds=60.0)
 

@@ -106,6 +106,13 @@ def test_stages_that_were_not_reached_are_named() -> None:
     assert "without validate, rank and report, which were not reached" in found.sentence
 
 
+def test_time_on_a_busy_machine_is_said_to_be_too_long() -> None:
+    assert "quiet machine" not in result().sentence
+    assert "about 11 min (less on a quiet machine: others took 40%" in result(
+        whole=replace(WHOLE, share_of_others=0.4)
+    ).sentence
+
+
 def test_a_training_that_never_began_is_not_ready() -> None:
     gone = replace(SMALL, status="out of memory", reason="was ended by SIGKILL", history=(), judgement=None)
     found = result(gone, replace(WHOLE, status="stopped", reason="passed the time limit", history=(), stages={}))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from rxweave.benchmark.measure import OUT_OF_MEMORY
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
+from rxweave.config import EmbedSettings
 from rxweave.embed.history import Epoch, epochs_from
 from rxweave.embed.measures import is_due
 from rxweave.errors import ConfigError
@@ -68,25 +69,25 @@ class Outcome:
         steps = [epoch.seconds - epoch.measuring_seconds for epoch in self.history]
         return statistics.median(steps[1:] or steps) if steps else None
 
-    def training_seconds(self, num_epochs: int) -> float | None:
-        """Give the seconds that the stage of training takes with so many epochs; None before one is finished.
+    def training_seconds(self, asked: EmbedSettings) -> float | None:
+        """Give the seconds that the stage of training takes with the epochs asked for; None before one is finished.
 
         Preparation and the first epoch as they were, then for each further epoch the median of those after the first;
-        the types are measured in about ten of them, which is counted apart.
+        what measuring the types takes is counted apart, as often as it is due.
         """
         later = self.epoch_seconds
         if later is None:
             return None
         first = self.history[0].seconds - self.history[0].measuring_seconds
         measured = [epoch.measuring_seconds for epoch in self.history if epoch.effective_rank]
-        times = sum(is_due(number, num_epochs) for number in range(1, num_epochs + 1))
+        times = sum(is_due(number, asked.num_epochs, asked.measure_every) for number in range(1, asked.num_epochs + 1))
         around = self.stages.get("embed", 0.0) - sum(epoch.seconds for epoch in self.history)
         measuring = statistics.median(measured) if measured else 0.0
-        return max(around, 0.0) + first + (num_epochs - 1) * later + times * measuring
+        return max(around, 0.0) + first + (asked.num_epochs - 1) * later + times * measuring
 
-    def seconds(self, num_epochs: int) -> float | None:
-        """Give the seconds of every stage that was finished, training with so many epochs."""
-        training = self.training_seconds(num_epochs)
+    def seconds(self, asked: EmbedSettings) -> float | None:
+        """Give the seconds of every stage that was finished, training with the epochs asked for."""
+        training = self.training_seconds(asked)
         if training is None:
             return None
         return training + sum(seconds for stage, seconds in self.stages.items() if stage != "embed")

@@ -12,7 +12,7 @@ from rxweave.benchmark.machine import cores, machine
 from rxweave.benchmark.outcome import Outcome, try_out
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
-from rxweave.config import PRESETS, RunSettings
+from rxweave.config import PRESETS, EmbedSettings, RunSettings
 from rxweave.embed.device import choose_device
 from rxweave.errors import ConfigError
 from rxweave.graph.primekg_shape import node_counts
@@ -131,7 +131,7 @@ def measure_presets(
             name = f"{preset}, {trial.settings.load.kg if trial.scale is None else 'PrimeKG-shaped'}"
             tell(f"{name} …")
             outcome = try_out(trial, limits, threads=plan.threads)
-            row = row_of(preset, plan.settings(preset, None).embed.num_epochs, outcome)
+            row = row_of(preset, plan.settings(preset, None).embed, outcome)
             report = replace(report, rows=(*report.rows, row))
             tell(f"{name}: {in_words(row)}")
             keep(report)
@@ -142,10 +142,10 @@ def measure_presets(
     return report
 
 
-def row_of(preset: str, num_epochs: int, outcome: Outcome) -> PresetRow:
+def row_of(preset: str, asked: EmbedSettings, outcome: Outcome) -> PresetRow:
     """Give the row of a preset from what its trial did."""
     measured = len(outcome.history)
-    whole = measured == num_epochs
+    whole = measured == asked.num_epochs
     return PresetRow(
         preset=preset,
         graph=outcome.graph,
@@ -153,10 +153,10 @@ def row_of(preset: str, num_epochs: int, outcome: Outcome) -> PresetRow:
         reason=outcome.reason,
         nodes=outcome.nodes,
         facts=outcome.facts,
-        epochs=num_epochs,
+        epochs=asked.num_epochs,
         measured_epochs=measured,
         epoch_seconds=outcome.epoch_seconds,
-        training_seconds=outcome.stages.get("embed") if whole else outcome.training_seconds(num_epochs),
+        training_seconds=outcome.stages.get("embed") if whole else outcome.training_seconds(asked),
         how="whole" if whole else "extrapolated",
         peak_gb=outcome.process_peak_gb,
         device_peak_gb=outcome.peak_gb if outcome.device.startswith("cuda") else None,

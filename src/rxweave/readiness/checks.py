@@ -9,6 +9,7 @@ import numpy as np
 
 from rxweave.benchmark.outcome import Outcome
 from rxweave.benchmark.trial import FEWEST_RANKED
+from rxweave.config import EmbedSettings
 from rxweave.embed.guards import LEAST_FALL, WINDOW, collapsing_types
 from rxweave.embed.history import Epoch
 from rxweave.readiness.words import gigabytes
@@ -72,7 +73,7 @@ class SmallRun:
     """Measures of held-out ranking: the value and the degree prior's."""
 
 
-def full_run(whole: Outcome, epochs: int, free_gb: float | None) -> FullRun:
+def full_run(whole: Outcome, asked: EmbedSettings, free_gb: float | None) -> FullRun:
     measured = len(whole.history)
     missing = tuple(stage for stage in ALL_STAGES if stage not in whole.stages and not (stage == "embed" and measured))
     how = (
@@ -85,9 +86,9 @@ def full_run(whole: Outcome, epochs: int, free_gb: float | None) -> FullRun:
         graph=whole.graph,
         nodes=whole.nodes,
         facts=whole.facts,
-        epochs=epochs,
-        seconds=whole.seconds(epochs),
-        training_seconds=whole.training_seconds(epochs),
+        epochs=asked.num_epochs,
+        seconds=whole.seconds(asked),
+        training_seconds=whole.training_seconds(asked),
         epoch_seconds=whole.epoch_seconds,
         stages=dict(whole.stages),
         not_measured=missing,

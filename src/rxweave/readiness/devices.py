@@ -15,7 +15,7 @@ from rxweave.artifacts import plain
 from rxweave.benchmark.outcome import Outcome, try_out
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
-from rxweave.config import RunSettings
+from rxweave.config import EmbedSettings, RunSettings
 from rxweave.embed.device import choose_device, devices_present
 from rxweave.errors import ConfigError
 from rxweave.readiness.quick_test import MEASURED_EPOCHS, TIME_LIMIT, free_memory_gb, small_settings
@@ -153,7 +153,7 @@ def compare_devices(
         whole = try_out(Trial(asked.but(embed=few), "embed"), limits, watch=watch)
         agreement = None if first is None else agreement_of(vectors, first[1], reference=first[0])
         first = first or (candidate.label, vectors)
-        reports.append(device_report(candidate, small, whole, agreement, settings.embed.num_epochs))
+        reports.append(device_report(candidate, small, whole, agreement, settings.embed))
         sizes.append((small, whole))
     small, whole = sizes[0]
     recommended = recommend(reports)
@@ -173,7 +173,7 @@ def compare_devices(
 
 
 def device_report(
-    candidate: Candidate, small: Outcome, whole: Outcome, agreement: Agreement | None, num_epochs: int
+    candidate: Candidate, small: Outcome, whole: Outcome, agreement: Agreement | None, asked: EmbedSettings
 ) -> DeviceReport:
     """Give what one device did, from the sample's trial and that of the whole graph."""
     judged = small.judgement
@@ -191,7 +191,7 @@ def device_report(
         effective_rank=dict(measured[-1].effective_rank) if measured else {},
         ranking=dict(judged.ranking) if judged else {},
         agreement=agreement,
-        full_seconds=whole.training_seconds(num_epochs),
+        full_seconds=whole.training_seconds(asked),
         full_epoch_seconds=whole.epoch_seconds,
         full_peak_gb=whole.peak_gb,
         fits=whole.status == "measured",

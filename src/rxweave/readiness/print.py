@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from rxweave.benchmark.tables import BUSY, NONE, Sheet, number, print_sheets
+from rxweave.benchmark.tables import NONE, Sheet, number, print_sheets
 from rxweave.readiness.devices import DeviceComparison, DeviceReport
 from rxweave.readiness.quick_test import QuickTest
 from rxweave.readiness.words import duration
@@ -23,12 +23,6 @@ def print_quick_test(found: QuickTest) -> None:
             console.print(Text(f"  sample: {problem}"), soft_wrap=True)
     if full.epoch_seconds is not None:
         console.print(Text(f"  Time: {full.how}: {number(full.epoch_seconds)} s each."), soft_wrap=True)
-    if full.share_of_others is not None and full.share_of_others > BUSY:
-        console.print(
-            f"  Other processes took {full.share_of_others:.0%} of the processors meanwhile: on a quiet machine it is "
-            "quicker.",
-            soft_wrap=True,
-        )
     console.print(Text(found.sentence, "bold green" if found.ready else "bold red"), soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from rxweave.artifacts import plain
 from rxweave.benchmark.outcome import Outcome, try_out
+from rxweave.benchmark.tables import BUSY
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
 from rxweave.config import PRESETS, EmbedSettings, LoadSettings, RunSettings
@@ -113,8 +114,7 @@ def small_settings(settings: RunSettings) -> RunSettings:
 
 def report(settings: RunSettings, small: Outcome, whole: Outcome, *, free_gb: float | None, device: str) -> QuickTest:
     """Give the test's result from what both trials showed."""
-    epochs = settings.embed.num_epochs
-    full = full_run(whole, epochs, free_gb)
+    full = full_run(whole, settings.embed, free_gb)
     sample = small_run(small)
     checks = [memory_check(whole, full), training_check(small)]
     if sample is not None:
@@ -151,4 +151,7 @@ def _cost(full: FullRun) -> str:
     without = (
         f", without {listed(full.not_measured)}, which {'was' if len(full.not_measured) == 1 else 'were'} not reached"
     )
-    return f"{what} will take about {duration(full.seconds)}{without if full.not_measured else ''} and {memory}"
+    busy = full.share_of_others or 0.0
+    quiet = f" (less on a quiet machine: others took {busy:.0%} of the processors)" if busy > BUSY else ""
+    time = f"{duration(full.seconds)}{quiet}{without if full.not_measured else ''}"
+    return f"{what} will take about {time} and {memory}"
