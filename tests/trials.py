@@ -8,7 +8,7 @@ from typing import Any
 
 from rxweave.artifacts import plain
 from rxweave.benchmark.outcome import Judgement, Outcome, outcome_of
-from rxweave.benchmark.trial import Trial, run_trial
+from rxweave.benchmark.trial import Trial, attempt
 from rxweave.benchmark.watched import Ending, Limits
 from rxweave.config import RunSettings
 from rxweave.embed.history import Epoch
@@ -40,7 +40,7 @@ def journal_of(trial: Trial) -> list[dict[str, Any]]:
     def tell(what: str, **figures: Any) -> None:
         lines.append({"what": what, "at": time.perf_counter() - started, **plain(figures)})
 
-    run_trial(trial, tell)
+    attempt(trial, tell)
     return lines
 
 
@@ -74,6 +74,7 @@ SMALL = Outcome(
     judgement=Judgement("good", {"drug": "good"}, (), 100, {"MRR of drugs": (0.3, 0.1), "MRR of diseases": (0.4, 0.1)}),
     peak_gb=0.7,
     process_peak_gb=0.7,
+    planned_gb=0.6,
     share_of_others=0.0,
 )
 WHOLE = replace(

@@ -39,6 +39,9 @@ def test_a_good_sample_and_a_run_that_fits_are_ready() -> None:
     assert found.full.not_measured == ()
     assert "made-up (50,000 nodes, 2,000,000 facts, 100 epochs)" in found.sentence
     assert "about 11 min and 3.0 GB of the 16.0 GB free" in found.sentence
+    assert found.checks[0].told == (
+        "the full run holds 3.0 GB (0.6 GB predicted for its training) of the 16.0 GB that are free"
+    )
     assert [check.name for check in found.checks] == [
         "memory", "training", "loss", "effective ranks", "verdict", "ranking",
     ]  # fmt: skip
@@ -108,9 +111,10 @@ def test_stages_that_were_not_reached_are_named() -> None:
 
 def test_time_on_a_busy_machine_is_said_to_be_too_long() -> None:
     assert "quiet machine" not in result().sentence
-    assert "about 11 min (less on a quiet machine: others took 40%" in result(
-        whole=replace(WHOLE, share_of_others=0.4)
-    ).sentence
+    assert (
+        "about 11 min (less on a quiet machine: others took 40%"
+        in result(whole=replace(WHOLE, share_of_others=0.4)).sentence
+    )
 
 
 def test_a_training_that_never_began_is_not_ready() -> None:
@@ -215,3 +219,11 @@ def test_times_and_amounts_in_words() -> None:
     assert gigabytes(2.94) == "2.9 GB"
     assert "does not tell" in gigabytes(None)
     assert [listed(names) for names in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_a_run_that_the_memory_plan_refuses_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real refusal of the real plan: less is allowed than the process holds before it begins."""
+    monkeypatch.setattr(testing, "try_out", try_out_here)
+    found = rxweave.quick_test(TINY.but(embed=TINY.embed.but(memory_limit_gb=0.01)))
+    assert failed(found) == ["memory", "training"]
+    assert "does not fit into memory (0.0 GB free): Training would hold about" in found.sentence

@@ -60,6 +60,8 @@ class Outcome:
     peak_gb: float | None
     """Most memory held, in 10^9 bytes: by the process, or by its tensors on the CUDA device."""
     process_peak_gb: float | None
+    planned_gb: float | None
+    """The peak that was predicted before training, in 10^9 bytes."""
     share_of_others: float | None
     """Share of the processors that other processes took meanwhile (Linux): times are too high by it."""
 
@@ -140,7 +142,7 @@ def outcome_of(ending: Ending, journal: Sequence[Mapping[str, Any]]) -> Outcome:
     status: Status = "measured"
     reason = ending.reason
     if "failed" in told:
-        status, reason = "failed", told["failed"]["reason"]
+        status, reason = told["failed"]["status"], told["failed"]["reason"]
     elif ending.status != "measured":
         status = "stopped" if ending.status == "stopped" else "failed"
     elif "done" not in told:
@@ -167,6 +169,7 @@ def outcome_of(ending: Ending, journal: Sequence[Mapping[str, Any]]) -> Outcome:
         judgement=_judgement(verdict) if verdict else None,
         peak_gb=_gb(device_peak if device_peak is not None else process_peak),
         process_peak_gb=_gb(process_peak),
+        planned_gb=_gb(told.get("planned", {"plan": {}})["plan"].get("predicted_peak")),
         share_of_others=done.get("share_of_others"),
     )
 

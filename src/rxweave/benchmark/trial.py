@@ -24,6 +24,7 @@ from rxweave.benchmark.memory import peak
 from rxweave.config import RunSettings
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import Epoch
+from rxweave.embed.memory_plan import MemoryPlanError
 from rxweave.embed.train import Trained, choose_device, train
 from rxweave.errors import CollapseError, RxweaveError, TrainingError
 from rxweave.graph.build import Graph
@@ -95,7 +96,8 @@ def run_trial(trial: Trial, tell: Tell) -> None:
     device = choose_device(trial.settings.embed.device)
     if trial.part == "run":
         with tempfile.TemporaryDirectory(prefix="rxweave-trial-") as folder:
-            run(trial.settings, Path(folder), watch=watch)
+            result = run(trial.settings, Path(folder), watch=watch)
+        tell("planned", plan=result.workspace.results["memory"])
     else:
         _embed_and_judge(trial, watch)
     tell(
@@ -122,6 +124,7 @@ def _embed_and_judge(trial: Trial, watch: _TellingWatch) -> None:
         on_warning=watch.warning,
         held_out=None if split is None else HeldOut(split.valid, split.known),
     )
+    watch.tell("planned", plan=trained.memory.plain())
     watch.tell("trained", device=trained.device, attention=trained.attention.name, precision=trained.precision.name)
     if trial.vectors is not None:
         np.save(trial.vectors, trained.vectors)
@@ -176,6 +179,18 @@ def _tell_verdict(tell: Tell, verdict: Verdict, *, num_ranked: int) -> None:
     )
 
 
+def attempt(trial: Trial, tell: Tell) -> None:
+    """Run a trial; what ends it is told as `failed`, a finding, or as `refused`: it cannot be tried like this."""
+    try:
+        run_trial(trial, tell)
+    except MemoryPlanError as error:
+        tell("failed", reason=str(error), status="out of memory")
+    except (CollapseError, TrainingError) as error:
+        tell("failed", reason=str(error), status="failed")
+    except (RxweaveError, OSError) as error:
+        tell("refused", reason=str(error))
+
+
 def main() -> None:
     """Try out what the command line gives, into the journal it names."""
     trial, journal = Trial.from_json(sys.argv[1]), Path(sys.argv[2])
@@ -186,12 +201,7 @@ def main() -> None:
         with journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    try:
-        run_trial(trial, tell)
-    except (CollapseError, TrainingError) as error:  # what was tried failed: a finding
-        tell("failed", reason=str(error))
-    except (RxweaveError, OSError) as error:  # it cannot be tried like this: bad input
-        tell("refused", reason=str(error))
+    attempt(trial, tell)
 
 
 if __name__ == "__main__":

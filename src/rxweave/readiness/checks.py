@@ -48,6 +48,8 @@ class FullRun:
     """How time and memory were found out."""
     peak_gb: float | None
     """Most memory held, in 10^9 bytes: by the process, or on the CUDA device."""
+    planned_gb: float | None
+    """What training was predicted to hold."""
     free_gb: float | None
     """What there was to hold it, before the trial began."""
     share_of_others: float | None
@@ -95,6 +97,7 @@ def full_run(whole: Outcome, asked: EmbedSettings, free_gb: float | None) -> Ful
         measured_epochs=measured,
         how=how,
         peak_gb=whole.peak_gb,
+        planned_gb=whole.planned_gb,
         free_gb=free_gb,
         share_of_others=whole.share_of_others,
     )
@@ -144,9 +147,9 @@ def memory_check(whole: Outcome, full: FullRun) -> Check:
         return Check("memory", passed=False, told=f"the full run holds {gigabytes(full.peak_gb)}, and {free} are free")
     if whole.status == "failed":
         return Check("memory", passed=False, told=f"the full run fails: {whole.reason.rstrip('.')}")
-    return Check(
-        "memory", passed=True, told=f"the full run holds {gigabytes(full.peak_gb)} of the {free} that are free"
-    )
+    predicted = "" if full.planned_gb is None else f" ({gigabytes(full.planned_gb)} predicted for its training)"
+    told = f"the full run holds {gigabytes(full.peak_gb)}{predicted} of the {free} that are free"
+    return Check("memory", passed=True, told=told)
 
 
 def training_check(small: Outcome) -> Check:

@@ -142,7 +142,7 @@ def compare_devices(
         watch.stage(f"{candidate.label}: {STEPS_COMPARED} epochs in float32, for agreement")
         vectors = _vectors(small_settings(asked), time_limit)
         watch.stage(f"{candidate.label}: {measured_epochs} epochs on the whole graph")
-        free_gb = free_memory_gb(choose_device(candidate.device))
+        free_gb = free_memory_gb(settings.embed, choose_device(candidate.device))
         few = chosen.but(
             num_epochs=min(measured_epochs, chosen.num_epochs),
             on_collapse="warn",

@@ -19,7 +19,7 @@ from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
 from rxweave.config import PRESETS, EmbedSettings, LoadSettings, RunSettings
 from rxweave.embed.device import choose_device
-from rxweave.embed.free_memory import available
+from rxweave.embed.free_memory import device_free
 from rxweave.errors import ConfigError
 from rxweave.readiness.checks import (
     Check,
@@ -84,16 +84,18 @@ def quick_test(
     small = try_out(Trial(small_settings(settings), "validate"), Limits(None, time_limit), watch=watch)
     measured_epochs = min(measured_epochs, settings.embed.num_epochs)
     watch.stage(f"full run: {measured_epochs} epochs on the whole graph, and every stage behind them")
-    free_gb = free_memory_gb(device)
+    free_gb = free_memory_gb(settings.embed, device)
     limits = Limits(free_gb if device.type == "cpu" else None, time_limit)
     few = settings.embed.but(num_epochs=measured_epochs, on_collapse="warn", early_stopping=None, checkpoint_every=0)
     whole = try_out(Trial(settings.but(embed=few, preset=None), "run"), limits, watch=watch)
     return report(settings, small, whole, free_gb=free_gb, device=str(device))
 
 
-def free_memory_gb(device: torch.device) -> float | None:
-    """Give the memory a training could take, in 10^9 bytes: of the CUDA device, or of the machine; None if untold."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
+def free_memory_gb(asked: EmbedSettings, device: torch.device) -> float | None:
+    """Give the memory a training may take, in 10^9 bytes: as the settings allow, or what is free; None if untold."""
+    if asked.memory_limit_gb is not None:
+        return asked.memory_limit_gb
+    free = device_free(device)
     return None if free is None else free / 1e9
 
 
