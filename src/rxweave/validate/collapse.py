@@ -57,13 +57,16 @@ class TypeReport:
     rankme_interval: Interval
     spread_intervals: SpreadIntervals
     duplicate_rate: float
-    """Share of active nodes with a twin of their type closer than 1e-6 of the root mean square length."""
+    """Share of active nodes with a twin of their type closer than 1e-6 of the root mean square length, 0 to 1. Sees
+    merged ids and constant features; not whether the graph itself has the twins (`structural_duplicate_rate`)."""
     duplicate_interval: Interval
     near_duplicate_rate: float
-    """Share of sampled nodes with a cosine above 0.999 to an active node of their type, or an exact twin."""
+    """Share of sampled nodes with a cosine above 0.999 to an active node of their type, or an exact twin, 0 to 1. Sees
+    twins that rounding or noise keeps apart; not vectors that differ in length alone."""
     near_duplicate_interval: Interval
     across_type_twin_rate: float
-    """Share of active nodes whose vector is that of a node of another type, which nothing in a graph explains."""
+    """Share of active nodes whose vector is, bit for bit, that of a node of another type, 0 to 1, which nothing in a
+    graph explains. Sees tables joined on ids that collide between types; not vectors that are merely close."""
     across_type_twin_interval: Interval
     zero_vectors: int
     neighbours: Neighbours

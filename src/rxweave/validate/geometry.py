@@ -29,11 +29,15 @@ class Cosines:
     """
 
     mean: float
-    """Mean cosine, −1 to 1; sees a shared direction, also where all else is healthy."""
+    """Mean cosine, (‖Σu‖² − n) / n(n − 1) over unit vectors u, −1 to 1 (average self-similarity, Ethayarajh 2019). Sees
+    a shared direction, also where all else is healthy; cannot see opposed bundles, nor tell a harmless common offset
+    from collapse, nor that few dimensions are used (Rudman et al. 2022)."""
     centred_mean: float
-    """Mean cosine after the mean vector is taken away: what remains of likeness without a shared offset."""
+    """The same after the mean vector is taken away, −1 to 1: what remains of likeness without a shared offset. Near 0
+    for most vectors, good or bad, since centring makes them cancel: it sees one heavy bundle among few others."""
     p95: float
-    """95th percentile. The mean alone cannot see two opposed bundles, whose cosines of 1 and −1 cancel."""
+    """95th percentile of the cosines, −1 to 1. It sees two opposed bundles, whose cosines of 1 and −1 cancel in the
+    mean; not a collapse of less than a twentieth of the pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +47,22 @@ class Spread:
     num_vectors: int
     dim: int
     rankme: float
-    """exp of the singular values' entropy, not centred (Garrido et al. 2023): 1 to min(vectors, dim)."""
+    """exp(−Σ p ln p), p = σ / Σσ, of the singular values, not centred (Garrido et al. 2023): 1 to min(vectors, dim).
+    Sees that few directions are used; a common mean lowers it as well, and vectors of pure noise have the highest."""
     centred_effective_rank: float
-    """The same, centred: 1 to min(vectors − 1, dim); 0 when all vectors are one point."""
+    """The same, centred (Roy & Vetterli 2007): 1 to min(vectors − 1, dim); 0 when all vectors are one point. Does not
+    see a common mean; cannot see what the directions say."""
     participation_rank: float
     """(Σλ)² / Σλ² of the variances λ along the principal directions (Gao et al. 2017); 0 for one point. Weighs the
     widest directions most: healthy embeddings with one wide direction have a low one."""
     components_90: int
-    """Principal components for 90 % of the centred variance, from the full spectrum; 0 for one point."""
+    """Principal components for 90 % of the centred variance, from the full spectrum, without a cap: 1 to min(vectors −
+    1, dim), 0 for one point. Sees few wide directions; not the many narrow ones below the mark."""
     components_95: int
+    """The same for 95 %."""
     real_dimensions: int
-    """Centred directions whose spread exceeds 1e-5 of the widest."""
+    """Centred directions whose spread exceeds 1e-5 of the widest, 0 to min(vectors − 1, dim). Sees dimensions that no
+    layer fills (a map 256 → 512 has 257); not that real ones are hardly used."""
     dead_dimensions: int
     """Columns whose standard deviation is at most 1e-6 of the root mean square entry. The one measure that turns
     with the axes: vectors in a tilted plane have none; `real_dimensions` sees those."""

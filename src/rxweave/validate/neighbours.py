@@ -29,9 +29,9 @@ class Neighbours:
     It sees nodes that are near everyone; it cannot see collapse, where all are equally near. −1 or so to √n."""
     hubness_interval: Interval
     anti_hub_share: float
-    """Share of nodes that are nobody's neighbour, 0 to 1."""
+    """Share of nodes that are nobody's neighbour (Radovanović et al. 2010), 0 to 1: no search finds them."""
     largest_hub: float
-    """The largest N_k as a share of the nodes, 0 to 1."""
+    """The largest N_k as a share of the nodes, 0 to 1: one node that comes up in so many lists."""
     occurrences: Int[np.ndarray, " directed"]
     """N_k of each node with a direction."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def _headless(separator: str, dim: int, *, declared: int | None = None, ids: boo
 
 
 def _with_header(path: Path, names: list[str], values: list[str], separator: str, part: str | None) -> Layout:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{path} has more than one column named {columns_listed(twice)}. Rename or remove one.")
     if any("." in name and as_number(name) is not None for name in names):
@@ -150,7 +151,8 @@ def _with_header(path: Path, names: list[str], values: list[str], separator: str
             f"{path} holds no embeddings{f' named {part}' if part else ''}: expected a column 'embedding' or columns "
             f"emb_0, emb_1, …; it has {columns_listed(names)}."
         )
-    others = [name for name in names if name != vector and name not in set(numbers)]
+    taken = {vector, *numbers}
+    others = [name for name in names if name not in taken]
     nodes = node_columns(others)
     check_names_nodes(path, nodes, others)
     return Layout(tuple(names), separator, quoted=True, header=True, nodes=nodes, numbers=numbers, vector=vector)

@@ -36,7 +36,8 @@ def read_parquet(path: Path, part: str | None = None) -> Content:
             f"{path} holds no embeddings{f' named {part}' if part else ''}: expected a column of lists of numbers, or "
             f"columns emb_0, emb_1, …; it has {columns_listed(schema)}."
         )
-    others = [name for name, dtype in schema.items() if name not in set(chosen) and not dtype.is_nested()]
+    taken = set(chosen)
+    others = [name for name, dtype in schema.items() if name not in taken and not dtype.is_nested()]
     roles = node_columns(others)
     check_names_nodes(path, roles, others)
     with decoding(path, "a Parquet file"):
