@@ -139,6 +139,9 @@ def build(
     include_node_types: Types = None,
     treats: Treats = None,
     on_error: OnError = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse repeated or malformed rows, and nodes with no name or several.")
+    ] = False,
     seed: Seed = None,
     override: Override = None,
     force: Force = False,
@@ -154,6 +157,7 @@ def build(
             "load.include_node_types": include_node_types,
             "load.treats": treats,
             "load.on_error": on_error,
+            "load.strict": strict,
             "seed": seed,
         },
         override or [],

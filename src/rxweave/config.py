@@ -167,7 +167,10 @@ class LoadSettings(Settings):
     """Which graph, and how it is read."""
 
     kg: str = Field("demo", description="A file or folder, a downloaded source, or demo (demo:6000 for another size).")
-    format: str = Field("auto", description="primekg, hetionet or triples; auto looks at the content.")
+    format: str = Field("auto", description="A reader by name, such as kgx; auto looks at the content.")
+    columns: tuple[str, ...] | None = Field(
+        None, description="Columns of any table: head=a,relation=b,tail=c,head_type='Drug',tail_type=d."
+    )
     include_node_types: tuple[str, ...] | None = Field(None, description="Node types to keep; unset keeps all.")
     treats: tuple[str, ...] | None = Field(None, description="Relations that mean treatment; unset: the format's.")
     contraindicated: tuple[str, ...] | None = Field(None, description="Relations that mean must not be given.")
@@ -175,6 +178,9 @@ class LoadSettings(Settings):
     disease_type: str | None = Field(None, description="Node type of diseases; unset: the format's.")
     gene_type: str | None = Field(None, description="Node type of genes; unset: the format's.")
     on_error: Literal["stop", "skip"] = Field("stop", description="What to do with a malformed row.")
+    strict: bool = Field(
+        default=False, description="Refuse a graph with repeated or malformed rows, or nodes with no name or several."
+    )
     limit_nodes: int | None = Field(None, ge=1, description="Sample this many nodes, each type in proportion.")
 
     def reader_options(self) -> dict[str, Any]:

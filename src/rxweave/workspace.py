@@ -30,6 +30,7 @@ _PRODUCTS = {
         "nodes.parquet",
         "edges.parquet",
         "synonyms.parquet",
+        "ledger.parquet",
         "load_report.json",
         "split.parquet",
         "split.removed.parquet",

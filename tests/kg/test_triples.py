@@ -213,3 +213,21 @@ def test_rows_are_facts_or_duplicates_or_rejected(
     for source, relation, target in kg.edges.rows():
         is_symmetric = declared[types[source], relation, types[target]]
         assert source <= target or not is_symmetric
+
+
+def test_drkg_s_curated_treatments_count_and_hetionet_s_relations_have_no_direction(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "Compound::1\tHetionet::CtD::Compound:Disease\tDisease::1",
+        "Compound::2\tDRUGBANK::treats::Compound:Disease\tDisease::1",
+        "Compound::2\tGNBR::T::Compound:Disease\tDisease::2",
+        "Gene::1\tHetionet::GiG::Gene:Gene\tGene::2",
+        "Gene::1\tGNBR::B::Gene:Gene\tGene::2",
+    )
+    kg = load_kg(path)
+    assert set(kg.roles.treats) == {"Hetionet::CtD::Compound:Disease", "DRUGBANK::treats::Compound:Disease"}
+    assert any("GNBR::T::Compound:Disease is not counted" in note for note in kg.report.notes)
+    assert [relation.name for relation in kg.relations if relation.symmetric] == ["Hetionet::GiG::Gene:Gene"]
+    chosen = load_kg(path, treats=["GNBR::T::Compound:Disease"])
+    assert chosen.roles.treats == ("GNBR::T::Compound:Disease",)
+    assert not any("is not counted" in note for note in chosen.report.notes)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from rxweave.errors import InputError
-from rxweave.kg.tables import LoadReport, Relation
+from rxweave.kg.tables import FoldedRow, LoadReport, Relation
 from rxweave.kg.text import MAX_EXAMPLES, Table, first_examples
 
 MIRRORED = 0.95
@@ -29,6 +29,8 @@ class Folded:
     self_loops: int
     isolated_nodes: int
     """Nodes without any fact."""
+    examples: pl.DataFrame
+    """`kind, row`: the first rows that repeat a fact or are self-loops, by kind as in `FoldedRow`."""
     split_facts: int
     """How many more facts there would be if the display relation were part of a fact."""
 
@@ -58,6 +60,7 @@ def fold_rows(
         .agg(
             pl.col("row").min(),
             (pl.col("swap").any() & ~pl.col("swap").all()).alias("both_ways"),
+            pl.len().alias("times"),
             *([(label.min() != label.max()).alias("several")] if labelled else []),
         )
         .sort("row")
@@ -91,7 +94,31 @@ def fold_rows(
         swapped_duplicates=swapped,
         self_loops=int((grouped["source"] == grouped["target"]).sum()),
         isolated_nodes=int((~used).sum()),
+        examples=_examples(grouped, oriented, fact),
         split_facts=split_facts,
+    )
+
+
+def _examples(grouped: pl.DataFrame, oriented: pl.DataFrame, fact: list[str]) -> pl.DataFrame:
+    """Give the first MAX_EXAMPLES rows of each kind of repetition, and of self-loops."""
+    exact = grouped.filter(pl.col("times") - pl.col("both_ways").cast(pl.Int64) > 1).head(MAX_EXAMPLES)
+    swapped = grouped.filter("both_ways").head(MAX_EXAMPLES)
+    loops = grouped.filter(pl.col("source") == pl.col("target")).head(MAX_EXAMPLES)
+    of_facts = pl.concat([exact, swapped]).unique(fact)
+    rows = oriented.join(of_facts.select(fact), on=fact, how="semi").sort("row")
+    rows = rows.with_columns(
+        new_fact=pl.struct(fact).is_first_distinct(), new_way=pl.struct(*fact, "swap").is_first_distinct()
+    )
+    found = {
+        "exact duplicate": rows.filter(~pl.col("new_way")),
+        "swapped duplicate": rows.filter(pl.col("new_way") & ~pl.col("new_fact")),
+        "self-loop": loops,
+    }
+    return pl.concat(
+        [
+            table.select(pl.lit(kind).alias("kind"), pl.col("row").cast(pl.Int64)).head(MAX_EXAMPLES)
+            for kind, table in found.items()
+        ]
     )
 
 
@@ -122,8 +149,16 @@ def load_report(
         renamed_ids=len(renamed),
         renamed_examples=tuple(renamed[:MAX_EXAMPLES]),
         rejected_examples=first_examples([row for table in tables for row in table.rejected]),
+        folded_examples=tuple(
+            FoldedRow(kind, rows.file.path, int(rows.lines[row]), _written(rows.frame.row(row)))
+            for kind, row in folded.examples.iter_rows()
+        ),
         notes=tuple(notes),
     )
+
+
+def _written(row: tuple[object, ...]) -> str:
+    return ", ".join(str(value) for value in row)
 
 
 def node_rows(ids: pl.Series, nodes: pl.DataFrame) -> pl.Series:

@@ -15,6 +15,7 @@ What the file does, and what is made of it:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import polars as pl
 from rxweave.kg.files import matching_files, pick
 from rxweave.kg.fold import check_keys, fold_rows, load_report, other_names
 from rxweave.kg.tables import NODE_COLUMNS, KnowledgeGraph, Relation, Roles
-from rxweave.kg.text import OnError, drop_bad_rows, has_columns, read_table
+from rxweave.kg.text import OnError, Table, drop_bad_rows, has_columns, read_table
 from rxweave.kg.types import Reader, RoleChoice
 
 NAME = "primekg"
@@ -86,7 +87,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     table = drop_bad_rows(table, bad, lambda row: _what_is_empty(row, needed), on_error)
 
     ends = _ends(table.frame)
-    nodes, empty_names, renamed, synonyms = _nodes(ends)
+    nodes, empty_names, renamed, synonyms = nodes_of_ends(ends)
     check_keys(nodes, path)
     rows = table.frame.select(
         "relation",
@@ -94,14 +95,40 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
         source=_node_rows(table.frame, "x", nodes),
         target=_node_rows(table.frame, "y", nodes),
     )
+    return folded_graph(
+        str(path),
+        (table,),
+        nodes,
+        rows,
+        choice,
+        empty_names=empty_names,
+        renamed=renamed,
+        synonyms=synonyms,
+        notes=_index_notes(ends),
+    )
+
+
+def folded_graph(
+    source: str,
+    tables: Sequence[Table],
+    nodes: pl.DataFrame,
+    rows: pl.DataFrame,
+    choice: RoleChoice,
+    *,
+    empty_names: int,
+    renamed: Sequence[str],
+    synonyms: pl.DataFrame | None,
+    notes: Sequence[str],
+) -> KnowledgeGraph:
+    """Give PrimeKG's graph of its nodes and of rows `relation, display_relation, source, target` by node number."""
     folded = fold_rows(rows, nodes, orientation=_orientation, symmetric=lambda name, node_type: True)
-    notes = _index_notes(ends) + _relation_notes(folded.relations)
+    told = [*notes, *_relation_notes(folded.relations)]
     if folded.split_facts:
-        notes.append(
+        told.append(
             "Display relations of one fact are joined by '|'. "
             f"Kept apart they would make {folded.edges.height + folded.split_facts:,} facts."
         )
-    report = load_report(str(path), (table,), nodes, folded, empty_names=empty_names, renamed=renamed, notes=notes)
+    report = load_report(source, tables, nodes, folded, empty_names=empty_names, renamed=renamed, notes=told)
     return KnowledgeGraph(NAME, nodes, folded.edges, folded.relations, choice.over(ROLES), report, synonyms=synonyms)
 
 
@@ -140,7 +167,7 @@ def _ends(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(sides).sort("place").with_columns(key).collect()
 
 
-def _nodes(ends: pl.DataFrame) -> tuple[pl.DataFrame, int, tuple[str, ...], pl.DataFrame | None]:
+def nodes_of_ends(ends: pl.DataFrame) -> tuple[pl.DataFrame, int, tuple[str, ...], pl.DataFrame | None]:
     """Give the node table sorted by key, how many nodes lack a name, a line for each that has several, and those."""
     grouped = (
         ends.group_by("type", "source", "id", "node_key", maintain_order=True)

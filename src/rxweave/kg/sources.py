@@ -9,16 +9,19 @@ from pathlib import Path
 import polars as pl
 
 from rxweave.errors import ConfigError, InputError, did_you_mean
-from rxweave.kg import hetionet, kgx, primekg, triple_parquet, triples
+from rxweave.kg import hetionet, kgx, mapped, primekg, primekg_pair, triple_parquet, triples
 from rxweave.kg.catalogue import source_named, source_names
 from rxweave.kg.catalogue.source import cache_folder
 from rxweave.kg.files import listed, missing_path, text_files
+from rxweave.kg.ledger import check_strict
+from rxweave.kg.loaded import read_once
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.kg.text import OnError, check_columns, first_records
 from rxweave.kg.types import Reader, RoleChoice
 
 READERS: dict[str, Reader] = {
     "primekg": primekg.READER,
+    "primekg_pair": primekg_pair.READER,
     "hetionet": hetionet.READER,
     "kgx": kgx.READER,
     "parquet": triple_parquet.READER,
@@ -31,6 +34,7 @@ def load_kg(
     source: str | Path,
     *,
     format: str = "auto",
+    columns: Sequence[str] | None = None,
     include_node_types: Sequence[str] | None = None,
     treats: Sequence[str] | None = None,
     contraindicated: Sequence[str] | None = None,
@@ -38,17 +42,21 @@ def load_kg(
     disease_type: str | None = None,
     gene_type: str | None = None,
     on_error: OnError = "stop",
+    strict: bool = False,
     seed: int = 0,
 ) -> KnowledgeGraph:
     """Give the knowledge graph at a path, or a made-up one for "demo" or "demo:6000" (its number of nodes).
 
     Where no path is there, the name of a source of the catalogue (`rxweave download --list`) is that of its download.
 
-    The format is known by the content of the file or folder, unless `format` names one of READERS.
+    The format is known by the content of the file or folder, unless `format` names one of READERS, or `columns` the
+    columns of any table (`kg/mapped.py`).
     `include_node_types` keeps the nodes of these types and the facts between them; the report notes what was
     left out and otherwise describes the whole source. `treats`, `contraindicated` (relation names) and
     `drug_type`, `disease_type`, `gene_type` replace the format's own roles. A malformed row is an InputError
-    with file and line, or, with `on_error="skip"`, left out, counted and listed. `seed` is the demo graph's.
+    with file and line, or, with `on_error="skip"`, left out, counted and listed; `strict` refuses a
+    graph with anything to fold or mend in it but swapped copies. `seed` is the demo graph's. The
+    tables of a large file are kept in the cache and read from there the next time.
 
     Raises InputError for what cannot be read or a node type that is not there, ConfigError for a setting that
     names an unknown format, type or relation.
@@ -66,12 +74,27 @@ def load_kg(
         kg = _demo(source, seed)
         kg = replace(kg, roles=choice.over(kg.roles))
     else:
-        reader, files = _find(Path(source), format)
-        kg = reader.read(files, on_error, choice)
+        kg = _read(Path(source), format, columns, on_error, choice)
     _check_choice(kg, choice)
+    if strict:
+        check_strict(kg.report)
     if include_node_types is not None:
         kg = _keep_types(kg, _names(include_node_types, "include_node_types"))
     return _with_role_notes(kg)
+
+
+def _read(
+    path: Path, format: str, columns: Sequence[str] | None, on_error: OnError, choice: RoleChoice
+) -> KnowledgeGraph:
+    if columns is None:
+        reader, files = _find(path, format)
+        return read_once(files, (reader.holds, on_error, choice), lambda: reader.read(files, on_error, choice))
+    mapping = mapped.mapping_of(_names(columns, "columns"))
+    if not path.exists():
+        raise missing_path(path)
+    return read_once(
+        (path,), ("columns", mapping, on_error, choice), lambda: mapped.read(path, mapping, on_error, choice)
+    )
 
 
 def _demo(source: str, seed: int) -> KnowledgeGraph:

@@ -10,10 +10,12 @@ import polars as pl
 
 from rxweave.artifacts import atomic_path, write_json
 from rxweave.errors import InputError
+from rxweave.kg.ledger import ledger_of
 from rxweave.kg.tables import (
     EDGE_COLUMNS,
     NODE_COLUMNS,
     SYNONYM_COLUMNS,
+    FoldedRow,
     InputFile,
     KnowledgeGraph,
     LoadReport,
@@ -24,8 +26,10 @@ from rxweave.kg.tables import (
 
 
 def write_kg(kg: KnowledgeGraph, folder: Path) -> None:
-    """Write nodes, edges and any synonyms as Parquet, and `load_report.json`, each whole or not at all."""
-    tables = {"nodes": kg.nodes, "edges": kg.edges} | ({} if kg.synonyms is None else {"synonyms": kg.synonyms})
+    """Write nodes, edges, the ledger and any synonyms as Parquet, and `load_report.json`, each whole or not at all."""
+    tables = {"nodes": kg.nodes, "edges": kg.edges, "ledger": ledger_of(kg.report)} | (
+        {} if kg.synonyms is None else {"synonyms": kg.synonyms}
+    )
     (folder / "synonyms.parquet").unlink(missing_ok=True)
     for name, table in tables.items():
         with atomic_path(folder / f"{name}.parquet") as temporary:
@@ -63,6 +67,7 @@ def read_kg(folder: Path) -> KnowledgeGraph:
                     "files": tuple(InputFile(**file) for file in report["files"]),
                     "renamed_examples": tuple(report["renamed_examples"]),
                     "rejected_examples": tuple(RejectedRow(**row) for row in report["rejected_examples"]),
+                    "folded_examples": tuple(FoldedRow(**row) for row in report.get("folded_examples", ())),
                     "notes": tuple(report["notes"]),
                 }
             ),

@@ -56,6 +56,16 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
+class FoldedRow:
+    """A row that repeats a fact (`exact duplicate`, `swapped duplicate`) or is a `self-loop`, and where it stands."""
+
+    kind: str
+    file: str
+    line: int
+    fact: str
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What happened to every row: `rows_read == facts + exact_duplicates + swapped_duplicates + rejected_rows`."""
 
@@ -80,6 +90,8 @@ class LoadReport:
     """Nodes seen under two or more names; the first one is kept."""
     renamed_examples: tuple[str, ...] = ()
     rejected_examples: tuple[RejectedRow, ...] = ()
+    folded_examples: tuple[FoldedRow, ...] = ()
+    """The first rows of each kind."""
     notes: tuple[str, ...] = ()
     """Whatever else a reader should know, in plain sentences."""
 

@@ -4,6 +4,7 @@
 - A relation between two types that stands both ways is one relation, in the direction seen first.
 - A relation within one type is symmetric if at least 95 % of its facts stand both ways: the file then was
   written with swapped copies, as PrimeKG is. Otherwise it is directed, and each way is a fact of its own.
+- Names of DRKG's relations are known (`drkg.py`): its curated treatments, and which of them have no direction.
 - There are no names: the id stands in for each. The key is `Type|triples|id`.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from rxweave.kg import drkg
 from rxweave.kg.files import matching_files, pick
 from rxweave.kg.fold import MIRRORED, check_keys, fold_rows, load_report, mirrored_share, node_rows
 from rxweave.kg.tables import NODE_COLUMNS, KnowledgeGraph, Relation, Roles
@@ -70,8 +72,9 @@ def graph_of(path: Path, table: Table, notes: Sequence[str], on_error: OnError, 
         rows,
         nodes,
         orientation=lambda name, source, target: (source, target),
-        symmetric=lambda name, node_type: shares.get((name, node_type), 0.0) >= MIRRORED,
+        symmetric=lambda name, node_type: name in drkg.SYMMETRIC or shares.get((name, node_type), 0.0) >= MIRRORED,
     )
+    choice, left_out = drkg.with_treatments(choice, {relation.name for relation in folded.relations})
     roles, role_notes = guess_roles(dict(nodes["node_type"].value_counts().iter_rows()), folded.relations, choice)
     report = load_report(
         str(path),
@@ -79,7 +82,7 @@ def graph_of(path: Path, table: Table, notes: Sequence[str], on_error: OnError, 
         nodes,
         folded,
         empty_names=nodes.height,
-        notes=[*notes, *_direction_notes(folded.relations), *role_notes],
+        notes=[*notes, *_direction_notes(folded.relations), *role_notes, *left_out],
     )
     name = path.name.split(".")[0]
     return KnowledgeGraph(name, nodes.select(NODE_COLUMNS), folded.edges, folded.relations, roles, report)
@@ -188,7 +191,8 @@ def _direction_notes(relations: Sequence[Relation]) -> list[str]:
     notes = []
     if mirrored:
         notes.append(
-            f"Read as symmetric, since {MIRRORED:.0%} or more of their facts stand both ways: {', '.join(mirrored)}."
+            f"Read as symmetric, since {MIRRORED:.0%} or more of their facts stand both ways or their name says so: "
+            f"{', '.join(mirrored)}."
         )
     if directed:
         notes.append(f"Within one type, but read as directed, since they stand one way: {', '.join(directed)}.")

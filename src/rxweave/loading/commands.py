@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rxweave.options import Json, Kg, OnError, Treats, Types
+from rxweave.options import Json, Kg, OnError, Override, Treats, Types
 
 NodeType = Annotated[str | None, typer.Option("--type", help="Look among the nodes of this type only.")]
 
@@ -54,6 +54,7 @@ def doctor(
     include_node_types: Types = None,
     treats: Treats = None,
     on_error: OnError = None,
+    override: Override = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a warning too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +74,7 @@ def doctor(
         "load.treats": treats,
         "load.on_error": on_error,
     }
-    loaded, graph = load(settings_from(named))
+    loaded, graph = load(settings_from(named, override or []))
     check = check_graph(loaded, graph)
     if as_json:
         told = {"graph": check.name, "level": check.level, "findings": plain(check.findings)}
@@ -90,6 +91,7 @@ def search(
     kg: Kg = "demo",
     node_type: NodeType = None,
     limit: Annotated[int, typer.Option(min=1, help="Most nodes to show.")] = 20,
+    override: Override = None,
     as_json: Json = False,
 ) -> None:
     """Find nodes by name, synonym or id; exit code 1 if there is none."""
@@ -97,8 +99,10 @@ def search(
     from rxweave.kg.names import search as search_names
     from rxweave.kg.sources import load_kg
     from rxweave.loading.show import print_found
+    from rxweave.settings import settings_from
 
-    loaded = load_kg(kg)
+    settings = settings_from({"load.kg": kg}, override or [])
+    loaded = load_kg(**settings.load.reader_options(), seed=settings.seed)
     found = search_names(loaded, text, node_type=node_type, limit=limit)
     near = [] if found.height else closest_names(loaded, text, node_type=node_type)
     if as_json:
