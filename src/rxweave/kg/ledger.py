@@ -33,12 +33,11 @@ def ledger_of(report: LoadReport) -> pl.DataFrame:
     # Rejected rows of a node table are no facts: they are examples without being in the count.
     examples["rejected row"] = [(row.file, row.line, row.reason) for row in report.rejected_examples]
     examples["node with several names"] = [(None, None, told) for told in report.renamed_examples]
-    rows = [
-        (kind, count, *example)
-        for kind, count in counts.items()
-        if count or examples[kind]
-        for example in examples[kind] or [(None, None, None)]
-    ]
+    rows: list[tuple[object, ...]] = []
+    for kind, count in counts.items():
+        rows += [(kind, count, *example) for example in examples[kind]]
+        if count and not examples[kind]:
+            rows.append((kind, count, None, None, None))
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 

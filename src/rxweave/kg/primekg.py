@@ -16,6 +16,7 @@ What the file does, and what is made of it:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     (path,) = files
     table = read_table(path, COLUMNS, optional=INDEX_COLUMNS, categorical=True, on_error=on_error)
     needed = ("relation", "x_id", "x_type", "y_id", "y_type")
+    if not set(INDEX_COLUMNS) <= set(table.frame.columns):  # one alone says nothing
+        table = replace(table, frame=table.frame.drop(INDEX_COLUMNS, strict=False))
     bad = table.frame.select(pl.any_horizontal(pl.col(needed) == "")).to_series()
     table = drop_bad_rows(table, bad, lambda row: _what_is_empty(row, needed), on_error)
 
