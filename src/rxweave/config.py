@@ -169,7 +169,7 @@ class LoadSettings(Settings):
     kg: str = Field("demo", description="A file or folder, a downloaded source, or demo (demo:6000 for another size).")
     format: str = Field("auto", description="A reader by name, such as kgx; auto looks at the content.")
     columns: tuple[str, ...] | None = Field(
-        None, description="Columns of any table: head=a,relation=b,tail=c,head_type='Drug',tail_type=d."
+        None, description="Columns of any table: head=a, relation=b, tail=c, head_type='Drug', tail_type=d."
     )
     include_node_types: tuple[str, ...] | None = Field(None, description="Node types to keep; unset keeps all.")
     treats: tuple[str, ...] | None = Field(None, description="Relations that mean treatment; unset: the format's.")
