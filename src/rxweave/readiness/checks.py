@@ -12,7 +12,7 @@ from rxweave.benchmark.trial import FEWEST_RANKED
 from rxweave.config import EmbedSettings
 from rxweave.embed.guards import LEAST_FALL, WINDOW, collapsing_types
 from rxweave.embed.history import Epoch
-from rxweave.readiness.words import gigabytes
+from rxweave.readiness.words import gigabytes, listed
 
 ALL_STAGES = ("load", "split", "embed", "validate", "rank", "report")
 
@@ -80,7 +80,7 @@ def full_run(whole: Outcome, asked: EmbedSettings, free_gb: float | None) -> Ful
     missing = tuple(stage for stage in ALL_STAGES if stage not in whole.stages and not (stage == "embed" and measured))
     how = (
         f"{measured} epochs of the real training on the whole graph; later epochs take the median of those after the "
-        f"first, {', '.join(whole.stages)} as they were"
+        f"first, {listed([stage for stage in whole.stages if stage != 'embed'])} as they were"
         if measured
         else "not one epoch on the whole graph was finished"
     )

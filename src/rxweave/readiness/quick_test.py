@@ -141,7 +141,7 @@ def _sentence(failed: Sequence[str], full: FullRun, sample: SmallRun | None) -> 
     assert sample is not None
     shown = f"a sample of {sample.nodes:,} nodes learnt for {sample.epochs} epochs without collapsing"
     if sample.verdict == "warning":
-        shown += ", its warnings being those of a short training on a thin sample"
+        shown += " but with warnings, as a short training on a thin sample often has"
     return f"Ready: {cost}; {shown}."
 
 
