@@ -128,11 +128,13 @@ def faked(monkeypatch: pytest.MonkeyPatch, *whole_of: object) -> None:
 
 def test_the_command_prints_both_and_the_recommendation(command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    faked(monkeypatch, WHOLE, replace(WHOLE, stages={**WHOLE.stages, "embed": 20.0}))
+    faked(monkeypatch, WHOLE, replace(WHOLE, stages={**WHOLE.stages, "embed": 20.0}, share_of_others=0.4))
     code, out, _ = command("compare-devices")
     assert code == 0
     assert "Take again: " in out
     assert "…" not in out
+    assert "again: other processes took 40% of the processors" in out
+    assert "cpu: other processes" not in out
     rows = [line.split() for line in out.splitlines() if line.lstrip().startswith(("cpu", "again"))]
     assert rows[0] == ["cpu", "csr", "fp32", "2.00", "0.700", "good", "40.0", "–"]
     assert rows[2] == ["cpu", "6.00", "3.00", "10", "min"]

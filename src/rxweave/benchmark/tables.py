@@ -123,7 +123,7 @@ def _preset_notes(rows: Sequence[PresetRow]) -> tuple[str, ...]:
         ending = "" if row.status == "measured" else f"; {row.status}, {row.reason}"
         notes.append(f"{row.preset}: {path}; {how}{ending}.")
         if row.share_of_others is not None and row.share_of_others > BUSY:
-            notes.append(_busy(row.preset, row.share_of_others))
+            notes.append(busy_note(row.preset, row.share_of_others))
     return tuple(notes)
 
 
@@ -232,11 +232,12 @@ def _reasons(rows: Sequence[Row]) -> tuple[str, ...]:
         elif len(row.epochs) == 1:
             notes.append(f"{row.implementation}: {done}, so its figures are those of the first.")
         if row.share_of_others is not None and row.share_of_others > BUSY:
-            notes.append(_busy(row.implementation, row.share_of_others))
+            notes.append(busy_note(row.implementation, row.share_of_others))
     return tuple(notes)
 
 
-def _busy(name: str, share: float) -> str:
+def busy_note(name: str, share: float) -> str:
+    """Give the sentence that says that times were measured beside other work."""
     return (
         f"{name}: other processes took {share:.0%} of the processors meanwhile; on a quiet machine it would have "
         "needed fewer seconds, and fewer processor seconds."

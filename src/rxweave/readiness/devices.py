@@ -77,6 +77,8 @@ class DeviceReport:
     full_peak_gb: float | None
     fits: bool
     """Whether those epochs ended well within the device's memory."""
+    share_of_others: float | None
+    """Share of the processors that other processes took meanwhile (Linux): the times are too long by it."""
 
     @property
     def sound(self) -> bool:
@@ -195,6 +197,7 @@ def device_report(
         full_epoch_seconds=whole.epoch_seconds,
         full_peak_gb=whole.peak_gb,
         fits=whole.status == "measured",
+        share_of_others=whole.share_of_others,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from rxweave.benchmark.tables import NONE, Sheet, number, print_sheets
+from rxweave.benchmark.tables import BUSY, NONE, Sheet, busy_note, number, print_sheets
 from rxweave.readiness.devices import DeviceComparison, DeviceReport
 from rxweave.readiness.quick_test import QuickTest
 from rxweave.readiness.words import duration
@@ -46,6 +46,11 @@ def print_devices(found: DeviceComparison) -> None:
                 NONE if each.full_seconds is None else duration(each.full_seconds),
             )
             for each in found.devices
+        ),
+        tuple(
+            busy_note(each.label, each.share_of_others)
+            for each in found.devices
+            if each.share_of_others is not None and each.share_of_others > BUSY
         ),
     )
     print_sheets([small, whole])
