@@ -14,6 +14,7 @@ from small_training import SEED, SETTINGS
 from rxweave.config import EmbedSettings
 from rxweave.embed import sampled_step
 from rxweave.embed.attention import build_index
+from rxweave.embed.attention.choose import Choice
 from rxweave.embed.history import Epoch
 from rxweave.embed.neighbours import IncomingEdges
 from rxweave.embed.objective import Losses, Objective, ScoredEmbeddings
@@ -33,7 +34,8 @@ CPU = torch.device("cpu")
 
 def made(graph: Graph, settings: EmbedSettings) -> tuple[Setup[IncomingEdges], TrainingState]:
     edges = IncomingEdges.of(graph)
-    setup = Setup(graph, settings, edges, Objective(graph, settings), CPU, graph.degrees > 0)
+    choices = Choice("csr", "a test's"), Choice("fp32", "a test's")
+    setup = Setup(graph, settings, edges, Objective(graph, settings), CPU, graph.degrees > 0, *choices)
     state = initial_state(
         graph, settings, seed=0, num_relations=edges.num_relations, device=CPU, attention="csr", precision="fp32"
     )

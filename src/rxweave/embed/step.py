@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import MessageIndex
+from rxweave.embed.attention.choose import Choice
 from rxweave.embed.finite import NotFiniteError, bad_activation, bad_gradient, bad_parameter, bad_rows
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.interruptions import memory_for
@@ -41,6 +42,8 @@ class Setup(Generic[Messages]):
     device: torch.device
     active: Bool[np.ndarray, " nodes"]
     """Nodes that have facts."""
+    attention: Choice
+    precision: Choice
     ranks: Ranks = field(default_factory=Ranks)
     held_out: HeldOut | None = None
     """Treatments that the graph does not hold, to be ranked now and then."""

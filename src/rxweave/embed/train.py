@@ -42,7 +42,7 @@ from rxweave.embed.sampled_step import embed_by_layer, take_sampled_step
 from rxweave.embed.state import TrainingState, initial_state
 from rxweave.embed.step import Setup, embed, take_step
 from rxweave.embed.usage import memory_now, memory_peak
-from rxweave.errors import CollapseError, ConfigError, InputError, TrainingError
+from rxweave.errors import CollapseError, ConfigError, InputError
 from rxweave.graph.build import Graph
 
 __all__ = ["Epoch", "Trained", "choose_device", "train"]
@@ -117,31 +117,79 @@ def train(
     device = choose_device(settings.device)
     identity = Identity.of(graph, settings, seed, None if held_out is None else held_out.pairs)
     keeper = CheckpointKeeper(checkpoint, identity, settings.checkpoint_every)
+    tell = Listeners(on_epoch or _silent, on_note, on_warning)
     with joined(device) as ranks:
         if not ranks.place.first:
-            on_epoch, on_note, on_warning, keeper.writes = None, _keep_silent, _keep_silent, False
-        ranks.check_same(keeper.identity, device)
-        saved = find_on_all(keeper, ranks, resume=resume, say=on_note)
-        return _train(graph, settings, seed, device, ranks, keeper, saved, held_out, on_epoch, on_note, on_warning)
+            tell, keeper.writes = Listeners(_silent, _silent, _silent), False
+        ranks.check_same(identity, device)
+        saved = find_on_all(keeper, ranks, resume=resume, say=tell.note)
+        plan = plan_memory(graph, settings, device=device)
+        tell.note(plan.told())
+        check_memory(plan, graph, settings)
+        setup, state = _prepare(graph, settings, seed, device, ranks, held_out, saved)
+        attention, precision = setup.attention, setup.precision
+        tell.note(
+            f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason})."
+        )
+        with deferred_ctrl_c(tell.note) as stop_asked:
+            while not _finished(setup, state):
+                epoch = _epoch_or_save(setup, state, keeper)
+                state.close(epoch)
+                if settings.early_stopping is not None and best_epoch(state.history, graph.roles) == epoch.number:
+                    state.keep_best()
+                tell.epoch(epoch)
+                for warning in epoch.warnings.values():
+                    tell.warning(warning)
+                keeper.save_if_due(state, tell.warning, at_end=_finished(setup, state))
+                _stop_if_collapsing(setup, state, keeper)
+                if ranks.any(stop_asked()):
+                    told = ranks.first_does(partial(keeper.save, state))
+                    tell.note(f"Stopped after epoch {epoch.number} of {settings.num_epochs}. {told}")
+                    raise KeyboardInterrupt
+        if state.best:
+            best = best_epoch(state.history, graph.roles)
+            tell.note(
+                f"Ended after epoch {len(state.history)}; kept: epoch {best}, the best rank of held-out treatments."
+            )
+            state.go_back_to_best()
+        _, embed_all = WAYS[settings.batching]
+        return Trained(
+            embed_all(setup, state, after=len(state.history)),
+            graph,
+            state.features.detach(),
+            state.encoder,
+            state.decoder,
+            tuple(state.history),
+            str(device),
+            attention,
+            precision,
+            plan,
+        )
 
 
-def _train(
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told of epochs, of what a reader should know, and of what may spoil the result."""
+
+    epoch: Callable[[Epoch], None]
+    note: Callable[[str], None]
+    warning: Callable[[str], None]
+
+
+def _silent(_: object) -> None:
+    """What other ranks than the first tell of their training, which is the same one."""
+
+
+def _prepare(
     graph: Graph,
     settings: EmbedSettings,
     seed: int,
     device: torch.device,
     ranks: Ranks,
-    keeper: CheckpointKeeper,
-    saved: Checkpoint | None,
     held_out: HeldOut | None,
-    on_epoch: Callable[[Epoch], None] | None,
-    on_note: Callable[[str], None],
-    on_warning: Callable[[str], None],
-) -> Trained:
-    """Train from the start or from what was saved, as one of some ranks."""
-    plan = plan_memory(graph, settings, device=device)
-    on_note(plan.told())
-    check_memory(plan, graph, settings)
+    saved: Checkpoint | None,
+) -> tuple[Setup[Any], TrainingState]:
+    """Give what stays the same and what changes while training, as they are at its start or were saved."""
     with memory_for("preparing the graph", "limit_nodes, or leave out node types with include_node_types"):
         index: MessageIndex | IncomingEdges
         index = IncomingEdges.of(graph) if settings.batching == "sampled" else build_index(graph).to(device)
@@ -152,7 +200,6 @@ def _train(
             head_dim=settings.hidden_dim // settings.num_heads,
         )
         precision = choose_precision(settings.precision, device=device.type, num_edges=index.num_edges)
-        on_note(f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason}).")
         state = initial_state(
             graph,
             settings,
@@ -168,55 +215,29 @@ def _train(
         saved.restore(state)
     ranks.spread([state.features, *state.weights().values()])
     give_back_holes()
-    setup: Setup[Any] = Setup(graph, settings, index, objective, device, graph.degrees > 0, ranks, held_out)
-    with deferred_ctrl_c(on_note) as stop_asked:
-        while not _finished(setup, state):
-            epoch, shortage = None, TrainingError("")
-            try:
-                epoch = _epoch(setup, state)
-            except (OutOfMemoryError, RankError) as error:
-                shortage = type(error)(str(error))
-            if epoch is None:  # out here: the handler keeps alive the very tensors that took the memory
-                raise type(shortage)(f"{shortage} {keeper.save(state)}".strip())
-            state.close(epoch)
-            if settings.early_stopping is not None and best_epoch(state.history, graph.roles) == epoch.number:
-                state.keep_best()
-            if on_epoch is not None:
-                on_epoch(epoch)
-            for warning in epoch.warnings.values():
-                on_warning(warning)
-            keeper.save_if_due(state, on_warning, at_end=_finished(setup, state))
-            types = collapsing_types(state.history, graph.roles) if settings.on_collapse == "stop" else []
-            if types := ranks.decided(types):
-                raise CollapseError(
-                    f"Stopped after epoch {epoch.number}, since on_collapse=stop and {' and '.join(types)} embeddings "
-                    f"are collapsing. {keeper.save(state)} To train on all the same: --on-collapse warn."
-                )
-            if ranks.any(stop_asked()):
-                told = ranks.first_does(partial(keeper.save, state))
-                on_note(f"Stopped after epoch {epoch.number} of {settings.num_epochs}. {told}")
-                raise KeyboardInterrupt
-    if state.best:
-        best = best_epoch(state.history, graph.roles)
-        on_note(f"Ended after epoch {len(state.history)}; kept: epoch {best}, the best rank of held-out treatments.")
-        state.go_back_to_best()
-    _, embed_all = WAYS[settings.batching]
-    return Trained(
-        embed_all(setup, state, after=len(state.history)),
-        graph,
-        state.features.detach(),
-        state.encoder,
-        state.decoder,
-        tuple(state.history),
-        str(device),
-        attention,
-        precision,
-        plan,
-    )
+    active = graph.degrees > 0
+    return Setup(graph, settings, index, objective, device, active, attention, precision, ranks, held_out), state
 
 
-def _keep_silent(text: str) -> None:
-    """What other ranks than the first tell of their training, which is the same one."""
+def _epoch_or_save(setup: Setup[Any], state: TrainingState, keeper: CheckpointKeeper) -> Epoch:
+    """Give the record of the next epoch; when memory runs out or another rank fails, save what there is first."""
+    try:
+        return _epoch(setup, state)
+    except (OutOfMemoryError, RankError) as error:
+        shortage = type(error)(str(error))
+    # Out here: the handler keeps alive the very tensors that took the memory.
+    raise type(shortage)(f"{shortage} {keeper.save(state)}".strip())
+
+
+def _stop_if_collapsing(setup: Setup[Any], state: TrainingState, keeper: CheckpointKeeper) -> None:
+    """Raise CollapseError, on every rank, under on_collapse=stop."""
+    stops = setup.settings.on_collapse == "stop"
+    types = setup.ranks.decided(collapsing_types(state.history, setup.graph.roles) if stops else [])
+    if types:
+        raise CollapseError(
+            f"Stopped after epoch {len(state.history)}, since on_collapse=stop and {' and '.join(types)} embeddings "
+            f"are collapsing. {keeper.save(state)} To train on all the same: --on-collapse warn."
+        )
 
 
 def _finished(setup: Setup[Any], state: TrainingState) -> bool:
