@@ -44,7 +44,7 @@ COLUMNS = ("disease MRR", "Hits@10", "drug MRR", "Recall@50", "AUPRC", "AUROC", 
 
 def measure(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, object]:
     """Train one recipe and rank the held-out treatments with its decoder."""
-    from rxweave import evaluate_ranking, random_split, train, training_graph
+    from rxweave import evaluate_ranking, make_split, train, training_graph
     from rxweave.pipeline import load
     from rxweave.rank.baselines import degree_prior
     from rxweave.rank.decoder_scores import decoder_scores
@@ -53,7 +53,7 @@ def measure(kg: str, seed: int, part: str, overrides: list[str]) -> dict[str, ob
 
     settings = settings_from({"load.kg": kg, "seed": seed}, overrides)
     _, graph = load(settings)
-    split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
+    split = make_split(graph, settings.split, seed=settings.seed)
     training = training_graph(graph, split)
     wall, processor = time.perf_counter(), time.process_time()
     trained = train(training, settings.embed, seed=settings.seed)

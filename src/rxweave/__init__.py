@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rxweave.errors import RxweaveError as RxweaveError
     from rxweave.graph.build import Graph as Graph
     from rxweave.graph.build import build_graph as build_graph
+    from rxweave.graph.make_split import make_split as make_split
     from rxweave.graph.split import Split as Split
     from rxweave.graph.split import random_split as random_split
     from rxweave.graph.split import training_graph as training_graph
@@ -49,6 +50,7 @@ _HOME = {
     "RxweaveError": "rxweave.errors",
     "Graph": "rxweave.graph.build",
     "build_graph": "rxweave.graph.build",
+    "make_split": "rxweave.graph.make_split",
     "Split": "rxweave.graph.split",
     "random_split": "rxweave.graph.split",
     "training_graph": "rxweave.graph.split",

@@ -192,9 +192,71 @@ class LoadSettings(Settings):
 class SplitSettings(Settings):
     """Which treatments are held out."""
 
-    valid_fraction: float = Field(0.15, gt=0, lt=1, description="Share of treatment pairs for calibration.")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of treatment pairs for the metrics.")
+    kind: Literal["random", "disease", "area", "drug", "file", "folds"] = Field(
+        "random",
+        description="What is held out: random pairs; all treatments of a share of the diseases (zero-shot), of an area "
+        "of disease, or of a share of the drugs; the pairs of your own files; one of some folds.",
+    )
+    valid_fraction: float = Field(
+        0.15,
+        gt=0,
+        lt=1,
+        description="Share of treatment pairs (of diseases, of drugs) for calibration and the verdict.",
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of treatment pairs (of diseases, of drugs) for the metrics."
+    )
+    area: str | None = Field(
+        None,
+        description="Area: a disease (name, id or key), whose descendants belong to it, or a file that lists diseases.",
+    )
+    valid_area: str | None = Field(
+        None, description="The same for validation; unset: a share of the other diseases, at random."
+    )
+    area_relation: str | None = Field(
+        None, description="Relation from diseases to their parents; unset: by its name (is_a, subclass_of, parent …)."
+    )
+    area_steps: int | None = Field(
+        None, ge=0, description="How far an area reaches; needed where facts do not say which end is the parent."
+    )
+    file: str | None = Field(
+        None, description="File: a folder with valid, test and perhaps train, or a file of drug, disease and part."
+    )
+    num_folds: int = Field(5, ge=2, description="Folds: how many.")
+    fold: int = Field(0, ge=0, description="Folds: which of them is the test, counted from 0.")
+    folds_of: Literal["pair", "disease", "drug"] = Field(
+        "pair", description="Folds: of treatment pairs, or of diseases or drugs with all their treatments."
+    )
+    keep: tuple[str, ...] = Field(
+        (),
+        description="Drug–disease relations that held-out pairs keep in training; only to compare with papers that do.",
+    )
 
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> SplitSettings:
+        for kind, names in _SPLIT_KINDS.items():
+            given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if given and self.kind != kind:
+                raise ConfigError(
+                    f"split.{given[0]} is {getattr(self, given[0])!r}, and split.kind is {self.kind!r}, which does not "
+                    f"use it. Choose --split {kind}, or leave it out."
+                )
+            if self.kind == kind and getattr(self, names[0]) is None:
+                raise ConfigError(f"split.kind is {kind!r}: say which with -o split.{names[0]}=….")
+        if self.fold >= self.num_folds:
+            raise ConfigError(
+                f"split.fold is {self.fold}; of {self.num_folds} folds (split.num_folds) it must be 0 to "
+                f"{self.num_folds - 1}."
+            )
+        return self
+
+
+_SPLIT_KINDS = {
+    "area": ("area", "valid_area", "area_relation", "area_steps"),
+    "file": ("file",),
+    "folds": ("num_folds", "fold", "folds_of"),
+}
+"""The settings that only one kind of split uses; the first has no default for `area` and `file`."""
 
 FEATURE_GROUPS = ("neighbours", "degrees", "paths", "embeddings")
 """All groups of pair features; `embeddings` is off by default (see `rank/features.py`)."""
@@ -210,6 +272,11 @@ class FeatureSettings(Settings):
     )
     num_folds: int = Field(
         5, ge=2, description="Folds of the training pairs: a row's features leave out one fold's facts."
+    )
+    folds_by: Literal["split", "pair", "disease", "drug"] = Field(
+        "split",
+        description="Whose facts a row does without: those of other pairs of its fold, or of all pairs of the diseases "
+        "(drugs) of its fold; split: whichever the split holds out.",
     )
     max_path_length: int = Field(3, ge=2, description="Longest metapath, in steps.")
     max_paths: int = Field(200, ge=1, description="Most metapaths; those that reach the most pairs are kept.")

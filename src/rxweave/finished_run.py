@@ -19,8 +19,9 @@ from rxweave.embed.model_file import load_model
 from rxweave.embed.store import Embeddings
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph, build_graph
-from rxweave.graph.leaks import check_no_leaks, check_no_leaks_in_embeddings, split_fingerprint
-from rxweave.graph.split import Split, read_split, training_graph
+from rxweave.graph.leaks import check_no_leaks, check_no_leaks_in_embeddings
+from rxweave.graph.split import Split, training_graph
+from rxweave.graph.split_store import read_split
 from rxweave.kg.store import read_kg
 from rxweave.validate.read import read_embeddings
 
@@ -89,7 +90,7 @@ def read_run(folder: Path) -> FinishedRun:
     training = training_graph(graph, split)
     check_no_leaks(training, split)
     embeddings = read_embeddings(place / "hgt_embeddings.parquet")
-    check_no_leaks_in_embeddings(embeddings.metadata, split_fingerprint(split, graph))
+    check_no_leaks_in_embeddings(embeddings.metadata, split, graph)
     of_graph = [asdict(relation) for relation in training.relations], list(training.node_types)
     sizes = tuple(training.type_offsets.tolist())
     if (config["relations"], config["node_types"]) != of_graph or encoder.shape.type_offsets != sizes:

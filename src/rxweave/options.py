@@ -25,6 +25,13 @@ Treats = Annotated[
     list[str] | None,
     typer.Option("--treats", help="Relation that means treatment, if the format does not say."),
 ]
+SplitKind = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="What is held out: random pairs (default), disease, area, drug, file or folds; more with -o split.…",
+    ),
+]
 OnError = Annotated[str | None, typer.Option(help="A malformed row: stop (default) or skip, counted and listed.")]
 TRAINING = "Training"
 Preset = Annotated[

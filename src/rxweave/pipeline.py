@@ -20,9 +20,18 @@ from rxweave.embed.place import this_place
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.embed.train import Trained, train
 from rxweave.graph.build import Graph, build_graph
-from rxweave.graph.leaks import check_no_leaks, split_fingerprint
+from rxweave.graph.leaks import (
+    NO_SPLIT,
+    STOPPED_KEY,
+    check_held_out_from,
+    check_no_leaks,
+    split_fingerprint,
+    stop_fingerprint,
+)
+from rxweave.graph.make_split import make_split
 from rxweave.graph.sample import limit_nodes
-from rxweave.graph.split import Split, random_split, training_graph, write_split
+from rxweave.graph.split import Split, training_graph
+from rxweave.graph.split_store import write_split
 from rxweave.kg.sources import load_kg
 from rxweave.kg.store import write_kg
 from rxweave.kg.tables import KnowledgeGraph, keep_nodes
@@ -77,8 +86,8 @@ def run(
     work = Workspace(out, settings, watch or Watch())
     if not this_place().first:
         graph = load(settings)[1]
-        split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
-        held_out = HeldOut(split.valid, split.known)
+        split = make_split(graph, settings.split, seed=settings.seed)
+        held_out = HeldOut.of(split)
         assist(training_graph(graph, split), settings, checkpoint=work.checkpoint, resume=resume, held_out=held_out)
     try:
         result = _run(work, force=force, resume=resume)
@@ -100,7 +109,10 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             work.check_free()
 
     with work.stage("split", work.graph):
-        split = random_split(graph, **settings.split.model_dump(), seed=seed)
+        split = make_split(graph, settings.split, seed=seed)
+        for note in split.notes:
+            watch.note(note)
+        work.results["split"] = split.notes
         training = training_graph(graph, split)
         check_no_leaks(training, split)
         scored_relations(training)  # refuses now what could only fail after training
@@ -119,7 +131,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             on_warning=watch.warning,
             checkpoint=work.checkpoint,
             resume=resume,
-            held_out=HeldOut(split.valid, split.known),
+            held_out=HeldOut.of(split),
         )
         work.results["device"] = trained.device
         work.results["attention"] = asdict(trained.attention)
@@ -148,6 +160,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
     else:
         with work.stage("rank", work.ranker, work.output):
             ranker = fit_ranker(training, split, embeddings, settings.rank, seed=seed, progress=watch.progress)
+            check_held_out_from(ranker.held_out, split, training, what="The ranker")
             ranker.save(work.ranker)
             pair_scores = score_pairs(ranker, ranker.features(training, embeddings), progress=watch.progress)
             ranked = evaluate_ranking(pair_scores.treats, split.test, split.known, seed=seed)
@@ -228,8 +241,10 @@ def describe(trained: Trained, settings: RunSettings, split: Split | None) -> Em
         "precision": trained.precision.name,
         "seed": str(settings.seed),
         "settings": settings.embed.model_dump_json(),
-        "split": "none" if split is None else split_fingerprint(split, trained.graph),
+        "split": NO_SPLIT if split is None else split_fingerprint(split, trained.graph),
     }
+    if split is not None and settings.embed.early_stopping is not None:
+        metadata[STOPPED_KEY] = stop_fingerprint(split, trained.graph)
     return Embeddings(trained.graph.nodes, trained.vectors, metadata)
 
 

@@ -46,7 +46,7 @@ def decoder_evidence(
     scores: Mapping[str, Float32[np.ndarray, "drugs diseases"]], split: Split, *, seed: int
 ) -> RankingEvidence:
     """Give what a decoder and the degree prior rank of the validation pairs: the test pairs decide nothing."""
-    ours, prior = (evaluate_ranking(scores[name], split.valid, split.known, seed=seed) for name in (OURS, PRIOR))
+    ours, prior = (evaluate_ranking(scores[name], split.valid, split.before_test, seed=seed) for name in (OURS, PRIOR))
     return _evidence([ours], [prior], held_out=True)
 
 

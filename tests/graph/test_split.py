@@ -30,12 +30,10 @@ from rxweave.graph.split import (
     TWIN,
     Split,
     random_split,
-    read_split,
-    removed_path,
     split_of_pairs,
     training_graph,
-    write_split,
 )
+from rxweave.graph.split_store import read_split, removed_path, write_split
 from rxweave.kg.tables import Relation, Roles
 
 

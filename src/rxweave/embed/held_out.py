@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,8 +14,9 @@ from rxweave.embed.history import Epoch
 from rxweave.embed.treatment_scores import scored_relations, treatment_scores
 from rxweave.graph.build import Graph
 from rxweave.graph.filtered_ranks import expected_ranks
-from rxweave.graph.leaks import check_not_joined
+from rxweave.graph.leaks import check_no_test_pairs, check_not_joined
 from rxweave.graph.pairs import Pairs, check_pairs
+from rxweave.graph.split import Split
 from rxweave.kg.tables import Roles
 
 
@@ -25,11 +26,24 @@ class HeldOut:
 
     pairs: Pairs
     known: Pairs
+    test: Pairs = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    """Those that neither may hold: what they decided could not be tested with them."""
+    kept: tuple[str, ...] = ()
+    """Relations that may join held-out pairs (`Split.kept`)."""
+
+    @classmethod
+    def of(cls, split: Split) -> HeldOut:
+        """Give the validation pairs of a split, ranked among all but what training and validation know."""
+        return cls(split.valid, split.before_test, split.test, split.kept)
 
 
 def check_held_out(graph: Graph, held_out: HeldOut) -> None:
-    """Raise LeakError when the training graph joins a held-out pair, InputError when it cannot score treatments."""
-    check_not_joined(graph, check_pairs(graph, held_out.pairs))
+    """Raise LeakError when the training graph joins a held-out pair or a test pair is among those looked at,
+    InputError when the graph cannot score treatments.
+    """
+    check_not_joined(graph, check_pairs(graph, held_out.pairs), kept=held_out.kept)
+    for pairs in (held_out.pairs, held_out.known):
+        check_no_test_pairs(graph, pairs, held_out.test)
     scored_relations(graph)
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Int
 
-from rxweave.artifacts import atomic_path
 from rxweave.errors import ConfigError, InputError, did_you_mean
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs as Pairs
-from rxweave.graph.pairs import check_pairs, fact_pairs, pair_codes, pair_identities, pair_keys
+from rxweave.graph.pairs import check_pairs, fact_pairs, identities, pair_codes, pair_identities
 
 PARTS = ("train", "valid", "test")
+Unit = Literal["pair", "disease", "drug"]
+"""What is held out whole: one treatment pair, or a disease (a drug) with all its treatments."""
+UNITS: dict[Unit, str] = {
+    "pair": "treatment pairs",
+    "disease": "diseases with treatments",
+    "drug": "drugs with treatments",
+}
 REMOVED_COLUMNS = ("source_key", "relation", "target_key", "part", "reason")
 
 HELD_OUT_TREATMENT = "held-out treatment"
@@ -33,23 +39,49 @@ class Split:
     test: Pairs
     removed: pl.DataFrame
     """`source_key, relation, target_key, part, reason`, a row for each fact that left the training graph."""
+    unit: Unit = "pair"
+    """No held-out disease (drug) has a treatment in training when it is "disease" ("drug")."""
+    kept: tuple[str, ...] = ()
+    """Drug–disease relations whose facts held-out pairs keep; none, unless someone asked."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the numbers must know of this split, in plain sentences."""
 
     @property
     def held_out(self) -> Pairs:
         return np.concatenate([self.valid, self.test])
 
     @property
+    def before_test(self) -> Pairs:
+        """What may be known before the test: what a filtered rank of validation pairs leaves out."""
+        return np.concatenate([self.train, self.valid])
+
+    @property
     def known(self) -> Pairs:
-        """Every pair of the split: what a filtered rank leaves out of the candidates."""
+        """Every pair of the split: what a filtered rank of test pairs leaves out of the candidates."""
         return np.concatenate([self.train, self.valid, self.test])
 
 
-def random_split(graph: Graph, *, valid_fraction: float = 0.15, test_fraction: float = 0.2, seed: int) -> Split:
+def random_split(
+    graph: Graph, *, valid_fraction: float = 0.15, test_fraction: float = 0.2, seed: int, keep: Sequence[str] = ()
+) -> Split:
     """Give a random split of the distinct treatment pairs of a graph; one seed always gives one split.
 
     Pairs that are one drug and one disease under several node keys (see `pairs.identities`) go to one part.
-    The fractions lie in (0, 1) and leave something for training. Raises ConfigError when they do not or when
-    a part would be empty, InputError when the graph has no treatments.
+    Raises as `unit_split` does.
+    """
+    split = unit_split(graph, "pair", valid_fraction=valid_fraction, test_fraction=test_fraction, seed=seed, keep=keep)
+    note = "Random over treatment pairs: most held-out drugs and diseases have other treatments in training."
+    return replace(split, notes=(note, *split.notes))
+
+
+def unit_split(
+    graph: Graph, unit: Unit, *, valid_fraction: float, test_fraction: float, seed: int, keep: Sequence[str] = ()
+) -> Split:
+    """Give a split that holds out a share of the units at random, each with all its treatments.
+
+    Units are those that have treatments; nodes that are one thing under several keys are one unit. The fractions
+    lie in (0, 1) and leave something for training. Raises ConfigError when they do not or when a part would be
+    empty, InputError when the graph has no treatments.
     """
     if not (0 < valid_fraction < 1 and 0 < test_fraction < 1 and valid_fraction + test_fraction < 1):
         raise ConfigError(
@@ -57,18 +89,28 @@ def random_split(graph: Graph, *, valid_fraction: float = 0.15, test_fraction: f
             "1, and their sum below 1, so that a share is left for training."
         )
     pairs = treatment_pairs(graph)
-    groups, group = np.unique(pair_identities(graph, pairs), return_inverse=True)
-    num_valid, num_test = round(valid_fraction * len(groups)), round(test_fraction * len(groups))
-    num_train = len(groups) - num_valid - num_test
+    units, unit_ix = np.unique(unit_things(graph, pairs, unit), return_inverse=True)
+    num_valid, num_test = round(valid_fraction * len(units)), round(test_fraction * len(units))
+    num_train = len(units) - num_valid - num_test
     if min(num_train, num_valid, num_test) < 1:
         raise ConfigError(
-            f"{len(groups)} treatment pairs of {graph.name} at valid_fraction {valid_fraction} and "
-            f"test_fraction {test_fraction} give {num_train} train, {num_valid} valid and {num_test} test "
-            "pairs; each part needs at least one. Change the fractions, or use a graph with more treatments."
+            f"{len(units)} {UNITS[unit]} of {graph.name} at valid_fraction {valid_fraction} and "
+            f"test_fraction {test_fraction} give {num_train} train, {num_valid} valid and {num_test} test; "
+            "each part needs at least one. Change the fractions, or use a graph with more treatments."
         )
     part = np.repeat(np.arange(3), [num_train, num_valid, num_test])
-    part = np.random.default_rng(seed).permutation(part)[group]
-    return split_of_pairs(graph, train=pairs[part == 0], valid=pairs[part == 1], test=pairs[part == 2])
+    part = np.random.default_rng(seed).permutation(part)[unit_ix]
+    train, valid, test = (pairs[part == i] for i in range(3))
+    return split_of_pairs(graph, train=train, valid=valid, test=test, unit=unit, keep=keep)
+
+
+def unit_things(graph: Graph, pairs: Pairs, unit: Unit) -> Int[np.ndarray, " pairs"]:
+    """Give the number of the unit that each pair belongs to: of the pair, its disease or its drug, whatever its key."""
+    if unit == "pair":
+        return pair_identities(graph, pairs)
+    end, node_type = (0, graph.roles.drug) if unit == "drug" else (1, graph.roles.disease)
+    things: Int[np.ndarray, " pairs"] = identities(graph, node_type)[pairs[:, end]]
+    return things
 
 
 def treatment_pairs(graph: Graph) -> Pairs:
@@ -88,16 +130,29 @@ def treatment_pairs(graph: Graph) -> Pairs:
     )
 
 
-def split_of_pairs(graph: Graph, *, train: Pairs, valid: Pairs, test: Pairs) -> Split:
+def split_of_pairs(
+    graph: Graph,
+    *,
+    train: Pairs,
+    valid: Pairs,
+    test: Pairs,
+    unit: Unit = "pair",
+    keep: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Split:
     """Give the split with these parts, each sorted and without repeats, and the facts that must leave.
 
     A held-out (valid or test) pair loses every drug–disease fact between its two nodes, whatever the relation
-    and its direction; so does every pair of nodes that is the same drug and disease under other keys.
+    and its direction; so does every pair of nodes that is the same drug and disease under other keys. `keep` names
+    relations whose facts stay, for comparison with papers that leave them in; a note of the split then says so.
+    Raises ConfigError for a relation that does not join drugs and diseases, or that is a label.
     """
+    check_keep(graph, keep)
     train, valid, test = (np.unique(check_pairs(graph, part), axis=0) for part in (train, valid, test))
     num_diseases = graph.num_of(graph.roles.disease)
     keys = graph.nodes["node_key"]
     removed = [pl.DataFrame(schema=dict.fromkeys(REMOVED_COLUMNS, pl.String))]
+    num_kept = 0
     for r in graph.drug_disease_relations():
         relation = graph.relations[r]
         fact_pair = fact_pairs(graph, r)
@@ -108,12 +163,39 @@ def split_of_pairs(graph: Graph, *, train: Pairs, valid: Pairs, test: Pairs) -> 
             same = free & np.isin(code, pair_codes(pairs, num_diseases))
             twin = free & ~same & np.isin(identity, pair_identities(graph, pairs))
             free &= ~(same | twin)
+            if relation.name in keep:
+                num_kept += int((same | twin).sum())
+                continue
             for hit, reason in ((same, own), (twin, TWIN)):
                 source, target = graph.facts[r][:, hit]
                 ends = pl.DataFrame({"source_key": keys.gather(source), "target_key": keys.gather(target)})
                 why = {"relation": relation.name, "part": part, "reason": reason}
                 removed.append(ends.with_columns(**{c: pl.lit(w) for c, w in why.items()}).select(REMOVED_COLUMNS))
-    return Split(train, valid, test, pl.concat(removed).sort(REMOVED_COLUMNS))
+    if keep:
+        told = (
+            f"Held-out pairs keep their {num_kept} facts of {', '.join(keep)}, which say much of the answer: compare "
+        )
+        notes = (*notes, told + "these numbers only with those of papers that leave them in as well.")
+    facts = pl.concat(removed).sort(REMOVED_COLUMNS)
+    return Split(train, valid, test, facts, unit, tuple(sorted(set(keep))), tuple(notes))
+
+
+def check_keep(graph: Graph, keep: Sequence[str]) -> None:
+    """Raise ConfigError for a relation that held-out pairs cannot keep: a label, or none between drugs and diseases."""
+    labels = {**dict.fromkeys(graph.roles.contraindicated, "not treat"), **dict.fromkeys(graph.roles.treats, "treat")}
+    names = sorted({graph.relations[r].name for r in graph.drug_disease_relations()})
+    possible = [name for name in names if name not in labels]
+    for name in keep:
+        if name in labels:
+            raise ConfigError(
+                f"Relation {name!r} cannot be kept: it is a label ({labels[name]!r}), and a held-out pair must have "
+                f"none in training. Those that can be: {', '.join(possible) or 'none'}."
+            )
+        if name not in names:
+            raise ConfigError(
+                f"There is no relation {name!r} between drugs and diseases in {graph.name} to be kept; it has "
+                f"{', '.join(possible) or 'none but labels'}.{did_you_mean(name, possible)}"
+            )
 
 
 def training_graph(graph: Graph, split: Split) -> Graph:
@@ -140,98 +222,3 @@ def training_graph(graph: Graph, split: Split) -> Graph:
                 source, target = graph.facts[r]
                 keep[r] = ~np.isin(source * graph.num_nodes + target, leaving)
     return graph.keep_facts(keep)
-
-
-def write_split(split: Split, graph: Graph, path: Path) -> None:
-    """Write a split as two Parquet files: the pairs at `path`, the removed facts at `removed_path(path)`.
-
-    The pairs are `drug_key, disease_key, part`, the facts `source_key, relation, target_key, part, reason`.
-    The pairs are written last and carry the checksum of the facts, so that a run killed half-way cannot leave
-    two files of different splits unnoticed.
-    """
-    pairs = pl.concat(pair_keys(graph, getattr(split, part)).with_columns(pl.lit(part).alias("part")) for part in PARTS)
-    with atomic_path(removed_path(path)) as temporary:
-        split.removed.write_parquet(temporary)
-    checksum = _sha256(removed_path(path))
-    with atomic_path(path) as temporary:
-        pairs.write_parquet(temporary, metadata={"graph": graph.name, "removed_sha256": checksum})
-
-
-def read_split(path: Path, graph: Graph) -> Split:
-    """Give the split that `write_split` wrote, numbered as in `graph`: the whole one, not the training graph.
-
-    Raises InputError when a file is missing, is no such table or belongs to another split, and when the pairs
-    are not the treatments of the graph.
-    """
-    facts = removed_path(path)
-    pairs = _read_table(path, ("drug_key", "disease_key", "part"))
-    removed = _read_table(facts, REMOVED_COLUMNS)
-    if pl.read_parquet_metadata(path).get("removed_sha256") != _sha256(facts):
-        raise InputError(
-            f"{path} and {facts} do not belong together: the checksum that the first keeps of the second is "
-            "another. Make the split again."
-        )
-    unknown = pairs.filter(~pl.col("part").fill_null("").is_in(PARTS))
-    if len(unknown):
-        raise InputError(
-            f"{path}: {len(unknown)} rows have a part other than {', '.join(PARTS)}, first "
-            f"{unknown['part'][0]!r} for {unknown['drug_key'][0]} and {unknown['disease_key'][0]}."
-        )
-    numbered = np.stack(
-        [
-            _numbers_of(pairs["drug_key"], graph, graph.roles.drug, path),
-            _numbers_of(pairs["disease_key"], graph, graph.roles.disease, path),
-        ],
-        axis=1,
-    )
-    num_diseases = graph.num_of(graph.roles.disease)
-    listed, there = (pair_codes(found, num_diseases) for found in (numbered, treatment_pairs(graph)))
-    missing, extra = np.setdiff1d(there, listed), np.setdiff1d(listed, there)
-    if len(missing) or len(extra):
-        raise InputError(
-            f"{path} is not a split of {graph.name}: {len(missing)} treatments of the graph are not in it, "
-            f"and {len(extra)} of its pairs are no treatments of the graph. Pass the whole graph that the "
-            "split was made from (not its training graph), or make the split again."
-        )
-    train, valid, test = (np.unique(numbered[(pairs["part"] == part).to_numpy()], axis=0) for part in PARTS)
-    return Split(train, valid, test, removed)
-
-
-def removed_path(path: Path) -> Path:
-    """Give the place of the removed facts of a split: `split.parquet` has them in `split.removed.parquet`."""
-    return path.with_name(f"{path.stem}.removed{path.suffix}")
-
-
-def _read_table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
-    if not path.is_file():
-        raise InputError(f"There is no {path}, one of the two files of a split. Make the split first.")
-    try:
-        table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path} is not a Parquet file: {error}. Make the split again.") from error
-    absent = [column for column in columns if column not in table.columns]
-    if absent:
-        raise InputError(
-            f"{path} has no column {', '.join(absent)}; it has {', '.join(table.columns)}. "
-            f"A split has {', '.join(columns)}: make it again."
-        )
-    return table.select(pl.col(columns).cast(pl.String))
-
-
-def _numbers_of(keys: pl.Series, graph: Graph, node_type: str, path: Path) -> Int[np.ndarray, " keys"]:
-    known = graph.nodes["node_key"][graph.rows_of(node_type)]
-    numbers = pl.DataFrame({"key": keys}).join(
-        pl.DataFrame({"key": known}).with_row_index("number"), on="key", how="left", maintain_order="left"
-    )["number"]
-    lost = keys.filter(numbers.is_null())
-    if len(lost):
-        raise InputError(
-            f"{path}: {len(lost)} rows name a {node_type} that is not among the {len(known)} of {graph.name}"
-            f", first {lost[0]!r}.{did_you_mean(str(lost[0]), known)} Make the split again from this graph."
-        )
-    return numbers.to_numpy().astype(np.int64)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,7 @@ from rxweave.config import FeatureSettings
 from rxweave.embed.store import Embeddings
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
+from rxweave.graph.split import Unit
 from rxweave.rank.blocks import PairFeatures as PairFeatures
 from rxweave.rank.folds import fold_facts, pair_folds
 from rxweave.rank.neighbours import NAMES, similarity
@@ -54,7 +55,8 @@ def pair_features(
         )
     joining = set(graph.drug_disease_relations())
     others = {s: step_matrix(graph, s) for s in graph_steps(graph) if s.relation not in joining}
-    folds = pair_folds(graph, num_folds=settings.num_folds, seed=seed)
+    unit: Unit = "pair" if settings.folds_by == "split" else settings.folds_by  # the ranker has put it right
+    folds = pair_folds(graph, num_folds=settings.num_folds, seed=seed, unit=unit)
     by_fold = {
         fold: fold_facts(graph, folds, fold, damping=settings.damping) for fold in (None, *range(settings.num_folds))
     }

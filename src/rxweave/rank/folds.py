@@ -2,7 +2,8 @@
 
 Every drug–disease pair belongs to one of a few folds, and with it every fact that joins the two, whatever
 its relation. What a training row in fold k sees of the training graph leaves out all drug–disease facts of
-fold k.
+fold k. Where diseases (or drugs) are to be ranked that have no treatment in training, folds are of diseases (drugs):
+a row then sees no drug–disease fact of its disease (drug) at all, as a row to be ranked will.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from jaxtyping import Int
 
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import fact_pairs, identities
+from rxweave.graph.split import Unit
 from rxweave.rank.paths import Step, damped, graph_steps, step_matrix
 
 PairList = Int[np.ndarray, "_ 2"]
@@ -33,16 +35,20 @@ class PairFolds:
     disease_thing: Int[np.ndarray, " diseases"]
     num_folds: int
     seed: int
+    unit: Unit = "pair"
+    """What shares a fold: the facts of a pair, or all of a disease or a drug."""
 
     def of(self, pairs: PairList) -> Int[np.ndarray, " _"]:
         """Give the fold, 0 to `num_folds` − 1, of each pair.
 
         A hash of the pair and the seed (SplitMix64; Steele, Lea & Flood 2014), not a draw: a pair is in the
         same fold whatever relation states it, be it a known treatment or a sampled negative, and whatever
-        other pairs there are.
+        other pairs there are. With `unit` "disease" or "drug" the hash is of that end alone.
         """
         drug, disease = self.drug_thing[pairs[:, 0]], self.disease_thing[pairs[:, 1]]
         code = (drug.astype(np.uint64) << np.uint64(32)) | disease.astype(np.uint64)
+        if self.unit != "pair":
+            code = (disease if self.unit == "disease" else drug).astype(np.uint64)
         mixed = code + np.uint64((self.seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -65,10 +71,10 @@ class FoldFacts:
     """Damped matrices of the drug–disease steps, for paths."""
 
 
-def pair_folds(graph: Graph, *, num_folds: int, seed: int) -> PairFolds:
+def pair_folds(graph: Graph, *, num_folds: int, seed: int, unit: Unit = "pair") -> PairFolds:
     """Give the folds of all drug–disease pairs of a graph."""
     roles = graph.roles
-    return PairFolds(identities(graph, roles.drug), identities(graph, roles.disease), num_folds, seed)
+    return PairFolds(identities(graph, roles.drug), identities(graph, roles.disease), num_folds, seed, unit)
 
 
 def fold_facts(graph: Graph, folds: PairFolds, fold: int | None, *, damping: float) -> FoldFacts:

@@ -18,6 +18,7 @@ from rxweave.config import RankSettings
 from rxweave.embed.store import Embeddings
 from rxweave.errors import InputError, RxweaveError
 from rxweave.graph.build import Graph
+from rxweave.graph.leaks import check_not_joined
 from rxweave.graph.pairs import Pairs, pair_codes
 from rxweave.rank.calibration import Calibration
 from rxweave.rank.features import PairFeatures, aligned_vectors, pair_features
@@ -47,19 +48,25 @@ class Ranker:
     num_diseases: int
     nodes_sha256: str
     """Fingerprint of the drugs and diseases it was fitted on, in their order (`nodes_fingerprint`)."""
+    held_out: Pairs
+    """The pairs that it was fitted without; no graph that joins them is scored."""
+    kept: tuple[str, ...]
+    """Relations that may join them (`Split.kept`)."""
     calibration: Calibration
     seed: int
 
     def features(self, training: Graph, embeddings: Embeddings | None) -> PairFeatures:
         """Prepare the features of all pairs of the training graph as the ranker knows them.
 
-        Raises InputError when the graph is another one than that it was fitted on.
+        Raises InputError when the graph is another one than that it was fitted on, LeakError when it joins a pair
+        that the ranker was fitted without.
         """
         if nodes_fingerprint(training) != self.nodes_sha256:
             raise InputError(
                 f"The drugs and diseases of {training.name} are not those that the ranker was fitted on. "
                 "Score with the training graph it was fitted on, or fit it again."
             )
+        check_not_joined(training, self.held_out, kept=self.kept)
         vectors = None if embeddings is None else aligned_vectors(embeddings, training)
         made = pair_features(training, vectors, self.scale, self.settings.features, seed=self.seed)
         if made.names != self.feature_names:
@@ -133,6 +140,8 @@ class Ranker:
             "scale": asdict(self.scale),
             "num_diseases": self.num_diseases,
             "nodes_sha256": self.nodes_sha256,
+            "held_out": self.held_out,
+            "kept": self.kept,
             "calibration": asdict(self.calibration),
             "seed": self.seed,
             "xgboost": xgb.__version__,
@@ -168,6 +177,8 @@ class Ranker:
                 drawn=np.load(folder / "drawn.npy", allow_pickle=False),
                 num_diseases=found["num_diseases"],
                 nodes_sha256=found["nodes_sha256"],
+                held_out=np.array(found["held_out"], np.int64).reshape(-1, 2),
+                kept=tuple(found["kept"]),
                 calibration=Calibration(**found["calibration"]),
                 seed=found["seed"],
             )

@@ -19,7 +19,6 @@ from rxweave.graph.leaks import (
     check_no_leaks,
     check_no_leaks_in_embeddings,
     check_training_rows,
-    split_fingerprint,
 )
 from rxweave.graph.pairs import Pairs, pair_codes
 from rxweave.graph.split import Split
@@ -46,15 +45,18 @@ def fit_ranker(
     """Fit the ranker on the treatments of the training graph, and calibrate it on the validation treatments.
 
     Rows are the treatments and contraindications of the training graph, and `num_draws` draws of other pairs;
-    every row's features leave out the drug–disease facts of its fold, its own among them. `embeddings` may be
-    None when no feature group uses them. The validation part serves for the probabilities only, never for the
-    order of pairs; without it, scores stay uncalibrated.
+    every row's features leave out the drug–disease facts of its fold, its own among them. Where a split holds out
+    diseases (drugs) whole, folds are of diseases (drugs), so that no row knows more than those to be ranked do.
+    `embeddings` may be None when no feature group uses them. The validation part serves for the probabilities only,
+    never for the order of pairs; without it, scores stay uncalibrated.
 
     Raises LeakError when a held-out pair can be reached: through the training graph, through embeddings made
     for another split, or as a labelled row (drawn rows are not asked: see `negatives.uniform_negatives`).
     Raises InputError for a graph without treatments, or too small to draw negatives from.
     """
     tell = progress or _silent
+    if settings.features.folds_by == "split":
+        settings = settings.but(features=settings.features.but(folds_by=split.unit))
     treated, harmed = training.pairs(training.roles.treats), contraindicated_pairs(training)
     labelled = np.concatenate([treated, harmed])
     _refuse_leaks(training, split, embeddings, labelled, settings)
@@ -119,6 +121,8 @@ def fit_ranker(
         drawn=pair_codes(drawn, features.num_diseases).reshape(settings.num_draws, per_model),
         num_diseases=features.num_diseases,
         nodes_sha256=nodes_fingerprint(training),
+        held_out=split.held_out,
+        kept=split.kept,
         calibration=Calibration(),
         seed=seed,
     )
@@ -140,7 +144,7 @@ def _refuse_leaks(
     check_no_leaks(training, split)
     check_training_rows(labelled, split, training)
     if embeddings is not None and settings.features.uses_embeddings:
-        check_no_leaks_in_embeddings(embeddings.metadata, split_fingerprint(split, training))
+        check_no_leaks_in_embeddings(embeddings.metadata, split, training)
 
 
 def _fit_trees(

@@ -102,7 +102,9 @@ def metrics_summary(
             "facts": graph.num_facts,
             "training_facts": training.num_facts,
         },
-        "split": {part: len(getattr(split, part)) for part in PARTS} | {"removed_facts": len(split.removed)},
+        "split": {part: len(getattr(split, part)) for part in PARTS}
+        | {"removed_facts": len(split.removed)}
+        | {"unit": split.unit, "kept_relations": split.kept, "notes": split.notes},
         "methods": {method: asdict(measured) for method, measured in metrics.items()},
         "oracle_auroc": None if truth is None else truth.oracle_auroc,
         "verdict": {
