@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from rxweave import pipeline
+from rxweave.cli import app
 from rxweave.config import RunSettings
 from rxweave.embed.attention import MessageIndex, build_index
+from rxweave.embed.held_out import HeldOut
 from rxweave.embed.hgt import HGT
 from rxweave.embed.store import Embeddings
 from rxweave.embed.train import Trained, train
 from rxweave.errors import LeakError
+from rxweave.finished_run import read_run
 from rxweave.graph.build import Graph
+from rxweave.graph.make_split import make_split
 from rxweave.graph.split import random_split, training_graph
+from rxweave.graph.split_kinds import disease_split
 from rxweave.rank.baselines import degree_prior
+from rxweave.rank.ranker import Ranker, fit_ranker
 from rxweave.settings import settings_from
 from rxweave.validate.collapse import measure_collapse
 from rxweave.workspace import peak_memory
@@ -72,6 +81,72 @@ def test_held_out_pairs_are_in_no_graph_that_a_stage_is_given(tmp_path: Path, mo
             facts |= {(b, a) for a, b in facts}
             assert not facts & held, name
     assert result.verdict.usefulness_tested
+
+
+@pytest.mark.parametrize("kind", ["random", "disease"])
+def test_only_validation_pairs_are_looked_at_while_training(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Enough(Exception):
+        pass
+
+    looked: list[HeldOut] = []
+
+    def watched(*_: object, held_out: HeldOut, **__: object) -> Trained:
+        looked.append(held_out)
+        raise Enough
+
+    monkeypatch.setattr(pipeline, "train", watched)
+    settings = SMALL.but(split=SMALL.split.but(kind=kind))
+    with pytest.raises(Enough):
+        pipeline.run(settings, tmp_path)
+    split = make_split(pipeline.load(settings)[1], settings.split, seed=settings.seed)
+    np.testing.assert_array_equal(looked[0].pairs, split.valid)
+    assert not set(map(tuple, looked[0].known.tolist())) & set(map(tuple, split.test.tolist()))
+    np.testing.assert_array_equal(looked[0].test, split.test)
+
+
+def test_early_stopping_by_test_pairs_is_refused(small_graph: Graph) -> None:
+    split = random_split(small_graph, seed=0)
+    careless = replace(HeldOut.of(split), pairs=split.test)
+    with pytest.raises(LeakError, match=r"looked at while training are test pairs, first 'synthetic drug"):
+        train(training_graph(small_graph, split), SMALL.embed, seed=0, held_out=careless)
+
+
+def test_a_ranker_scores_no_graph_that_holds_what_it_was_fitted_without(small_graph: Graph, tmp_path: Path) -> None:
+    """Made from the whole graph, its features would hold the answers; a saved ranker knows this too."""
+    split = disease_split(small_graph, seed=0)
+    training = training_graph(small_graph, split)
+    settings = SMALL.rank.but(features=SMALL.rank.features.but(groups=("degrees",)), num_trees=2)
+    ranker = fit_ranker(training, split, None, settings, seed=0)
+    assert ranker.settings.features.folds_by == "disease"
+    ranker.save(tmp_path)
+    for each in (ranker, Ranker.load(tmp_path)):
+        each.features(training, None)
+        with pytest.raises(LeakError, match=r"join a held-out pair, first 'synthetic drug"):
+            each.features(small_graph, None)
+
+
+def test_a_run_with_held_out_diseases_ends_to_end(tmp_path: Path) -> None:
+    """Zero-shot by disease: no test or validation disease has a treatment in training, and the report says so."""
+    arguments = ["run", "--kg", "demo:400", "--out", str(tmp_path), "--split", "disease", "--embedding-dim", "64"]
+    arguments += ["--hidden-dim", "32", "--num-epochs", "2", "--device", "cpu", "--json"]
+    for setting in ("embed.feature_dim=32", "rank.num_trees=10", "rank.num_draws=1"):
+        arguments += ["-o", setting]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    pairs = pl.read_parquet(tmp_path / "02_graph" / "demo" / "split.parquet")
+    parts = {part: set(pairs.filter(part=part)["disease_key"]) for part in ("train", "valid", "test")}
+    assert all(parts.values())
+    assert not parts["train"] & (parts["valid"] | parts["test"])
+    assert not parts["valid"] & parts["test"]
+    metrics = json.loads((tmp_path / "08_reporting" / "metrics.json").read_text())
+    assert metrics["split"]["unit"] == "disease"
+    assert metrics["split"]["notes"][0].startswith("Zero-shot by disease: ")
+    assert 0 < metrics["methods"]["ranker"]["drugs_given_disease"]["mrr"]["value"] <= 1
+    assert metrics["split"]["notes"][0] in (tmp_path / "08_reporting" / "report.html").read_text()
+    run = read_run(tmp_path)
+    assert (run.split.unit, run.split.notes) == ("disease", tuple(metrics["split"]["notes"]))
 
 
 def test_the_encoder_never_gets_the_facts_that_a_step_scores(

@@ -16,6 +16,7 @@ from drug_graphs import (
     METFORMIN,
     NODES,
     PAIN,
+    RELATIONS,
     Fact,
     Node,
     facts_of,
@@ -25,12 +26,16 @@ from drug_graphs import (
 from rxweave.errors import InputError, LeakError
 from rxweave.graph.build import Graph
 from rxweave.graph.leaks import (
+    check_held_out_from,
     check_no_leaks,
     check_no_leaks_in_embeddings,
+    check_no_test_pairs,
     check_training_rows,
     split_fingerprint,
+    stop_fingerprint,
 )
 from rxweave.graph.split import REMOVED_COLUMNS, Split, random_split, split_of_pairs, training_graph
+from rxweave.kg.tables import Relation
 
 NOTHING_REMOVED = pl.DataFrame(schema=dict.fromkeys(REMOVED_COLUMNS, pl.String))
 METFORMIN_DIABETES = re.escape(f"'Metformin' ({METFORMIN}) and 'type 2 diabetes mellitus' ({DIABETES})")
@@ -235,3 +240,123 @@ def test_the_fingerprint_knows_the_held_out_keys_and_nothing_else() -> None:
 
     fewer = replace(split, valid=split.valid[:0])
     assert split_fingerprint(fewer, graph) != fingerprint
+
+
+# Worked examples: how held-out facts slip through in practice, each refused with the first offending pair by name.
+
+
+def test_a_graph_file_that_holds_every_triple_twice_with_its_ends_swapped_is_refused() -> None:
+    """Who takes a test row out of such a file, and not its swapped copy, trains on the answer."""
+    swapped = Relation("disease", "indication", "drug")
+    copies = [(target, "indication", source) for source, relation, target in FACTS if relation == "indication"]
+    graph = graph_of(NODES, [*clean_training_facts(), *copies], relations=(*RELATIONS, swapped))
+    split = split_holding_out_metformin_for_diabetes(graph)
+    with pytest.raises(LeakError, match=r"2 facts .* first 'Aspirin' .* 'pain' .* by 'disease –indication→ drug'"):
+        check_no_leaks(graph, split)
+    check_no_leaks(training_graph(graph, split), split)
+
+
+def test_a_treatment_of_a_held_out_disease_is_refused_by_name() -> None:
+    """Zero-shot by disease: a pair that is not held out, of a disease that is."""
+    graph = graph_of(NODES, FACTS)
+    split = replace(split_holding_out_metformin_for_diabetes(graph), unit="disease")
+    training = training_graph(graph, split)
+    check_no_leaks(training, split)
+    smuggled = graph_of(NODES, [*facts_of(training), (IMATINIB, "indication", DIABETES)])
+    with pytest.raises(
+        LeakError, match=r"1 treatments that .* are of held-out diseases, first 'Imatinib' .*MONDO\|5148"
+    ):
+        check_no_leaks(smuggled, split)
+    in_train = replace(split, train=pairs_by_key(graph, (IMATINIB, LEUKEMIA), (ASPIRIN, DIABETES)))
+    with pytest.raises(LeakError, match="the train part of the split has are of held-out diseases, first 'Aspirin'"):
+        check_no_leaks(training, in_train)
+    check_no_leaks(smuggled, replace(split, unit="drug"))  # imatinib is no held-out drug
+    twin = ("disease|UMLS|C1", "Type 2 diabetes mellitus ")
+    hidden = graph_of([*NODES, twin], [*facts_of(training), (IMATINIB, "indication", twin[0])])
+    with pytest.raises(LeakError, match=r"held-out diseases, first 'Imatinib' .*disease\|UMLS\|C1"):
+        check_no_leaks(hidden, replace(split_holding_out_metformin_for_diabetes(hidden), unit="disease"))
+
+
+def test_kept_siblings_pass_only_where_the_split_says_so_and_labels_never() -> None:
+    graph = graph_of(NODES, [*FACTS, (METFORMIN, "off-label use", DIABETES)])
+    strict = split_holding_out_metformin_for_diabetes(graph)
+    kept = split_of_pairs(graph, train=strict.train, valid=strict.valid, test=strict.test, keep=["off-label use"])
+    training = training_graph(graph, kept)
+    check_no_leaks(training, kept)
+    with pytest.raises(LeakError, match=METFORMIN_DIABETES):
+        check_no_leaks(training, strict)
+    with pytest.raises(LeakError, match="keeps facts of 'indication' between held-out pairs"):
+        check_no_leaks(graph, replace(strict, kept=("indication",)))
+
+
+def test_a_row_that_is_a_held_out_pair_under_another_name_is_refused() -> None:
+    twin = ("drug|names|METFORMIN", "")
+    graph = graph_of([*NODES, twin], FACTS)
+    split = split_holding_out_metformin_for_diabetes(graph)
+    rows = pairs_by_key(graph, (IMATINIB, LEUKEMIA), (twin[0], DIABETES))
+    with pytest.raises(LeakError, match=r"1 of the 2 rows .*drug\|names\|METFORMIN.* in row 1"):
+        check_training_rows(rows, split, graph)
+
+
+def test_embeddings_of_the_whole_graph_are_refused_with_the_first_pair_they_saw() -> None:
+    graph = graph_of(NODES, FACTS)
+    split = split_holding_out_metformin_for_diabetes(graph)
+    first = r"'Aspirin' \(.*\) and 'pain' \(.*\)"
+    with pytest.raises(LeakError, match=f"trained on all facts of their graph, the 2 pairs .* first {first}"):
+        check_no_leaks_in_embeddings({"split": "none"}, split, graph)
+
+
+def test_embeddings_of_a_split_that_keeps_siblings_do_not_serve_one_that_does_not() -> None:
+    graph = graph_of(NODES, [*FACTS, (METFORMIN, "off-label use", DIABETES)])
+    strict = split_holding_out_metformin_for_diabetes(graph)
+    kept = replace(strict, kept=("off-label use",))
+    metadata = {"split": split_fingerprint(kept, graph)}
+    check_no_leaks_in_embeddings(metadata, kept, graph)
+    with pytest.raises(LeakError, match="holds out other pairs or keeps other facts"):
+        check_no_leaks_in_embeddings(metadata, strict, graph)
+
+
+def test_embeddings_ended_by_what_is_now_the_test_part_are_refused() -> None:
+    """Both splits hold out the same pairs, and so give one training graph; but the test pairs chose the epoch."""
+    graph = graph_of(NODES, FACTS)
+    split = split_holding_out_metformin_for_diabetes(graph)
+    other = replace(split, valid=split.test, test=split.valid)
+    metadata = {"split": split_fingerprint(split, graph), "stopped_by": stop_fingerprint(split, graph)}
+    check_no_leaks_in_embeddings(metadata, split, graph)
+    check_no_leaks_in_embeddings({"split": metadata["split"]}, other, graph)
+    with pytest.raises(LeakError, match=r"ended by ranks of other pairs .*'Aspirin' .* among them"):
+        check_no_leaks_in_embeddings(metadata, other, graph)
+
+
+def test_test_pairs_that_are_watched_while_training_are_refused() -> None:
+    twin = ("drug|names|METFORMIN", "")
+    graph = graph_of([*NODES, twin], FACTS)
+    split = split_holding_out_metformin_for_diabetes(graph)
+    check_no_test_pairs(graph, split.before_test, split.test)
+    for key in (METFORMIN, twin[0]):
+        watched = np.concatenate([split.valid, pairs_by_key(graph, (key, DIABETES))])
+        with pytest.raises(LeakError, match="1 of the 2 pairs that are looked at while training are test pairs, first"):
+            check_no_test_pairs(graph, watched, split.test)
+
+
+def test_a_ranker_of_another_split_is_refused_with_the_first_pair_it_learnt() -> None:
+    graph = graph_of(NODES, FACTS)
+    split = split_holding_out_metformin_for_diabetes(graph)
+    check_held_out_from(split.held_out, split, graph, what="The ranker")
+    with pytest.raises(
+        LeakError, match=f"ranker was made without holding out 1 of the 2 .* first {METFORMIN_DIABETES}"
+    ):
+        check_held_out_from(split.valid, split, graph, what="The ranker")
+
+
+def test_what_a_model_gets_is_the_same_whatever_the_held_out_facts_were() -> None:
+    """Two graphs that differ in facts of held-out pairs alone give one training graph, and so one of everything."""
+    other = [fact for fact in FACTS if fact[::2] != (METFORMIN, DIABETES)]
+    more = [*other, (METFORMIN, "off-label use", DIABETES), (DIABETES, "treated by", METFORMIN)]
+    trained = []
+    for facts in (FACTS, more):
+        graph = graph_of(NODES, facts)
+        trained.append(training_graph(graph, split_holding_out_metformin_for_diabetes(graph)))
+    assert trained[0].nodes.equals(trained[1].nodes)
+    for one, two in zip(trained[0].facts, trained[1].facts, strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from pair_graphs import BINDS, TREATS, graph_of, random_graph, without_pair
 
+from rxweave.config import FeatureSettings
 from rxweave.graph.pairs import fact_pairs
+from rxweave.graph.split import Unit
+from rxweave.rank.features import pair_features
 from rxweave.rank.folds import fold_facts, pair_folds
+from rxweave.rank.paths import NO_PATHS
 
 
 def all_pairs(num_drugs: int, num_diseases: int) -> np.ndarray:
@@ -37,6 +41,31 @@ def test_nodes_with_one_name_share_their_folds() -> None:
     fold = pair_folds(graph, num_folds=5, seed=0).of(all_pairs(9, 40)).reshape(9, 40)
     np.testing.assert_array_equal(fold[7], fold[3])
     assert not np.array_equal(fold[7], fold[4])
+
+
+@pytest.mark.parametrize(("unit", "end"), [("drug", 0), ("disease", 1)])
+def test_folds_of_a_drug_or_a_disease_hold_all_its_pairs(unit: Unit, end: int) -> None:
+    names = {("drug", 7): "Aspirin", ("drug", 3): "aspirin "}
+    graph = graph_of({"drug": 60, "disease": 60, "gene": 1}, {TREATS: [(0, 0)]}, names=names)
+    pairs = all_pairs(60, 60)
+    fold = pair_folds(graph, num_folds=5, seed=0, unit=unit).of(pairs)
+    of_node = [set(fold[pairs[:, end] == node].tolist()) for node in range(60)]
+    assert all(len(folds) == 1 for folds in of_node)
+    assert set.union(*of_node) == set(range(5))
+    if unit == "drug":
+        assert of_node[7] == of_node[3]
+
+
+def test_with_folds_of_diseases_a_row_sees_no_treatment_of_its_disease() -> None:
+    graph = random_graph(1, drugs=8, diseases=7, density=0.6)
+    settings = FeatureSettings(groups=("degrees",), folds_by="disease")
+    features = pair_features(graph, None, NO_PATHS, settings, seed=0)
+    pairs = graph.pairs(("treats",))
+    column = features.names.index("degree: other drugs of the disease, treats")
+    of_drug = features.names.index("degree: other diseases of the drug, treats")
+    assert not features.training_rows(pairs)[:, column].any()
+    assert features.training_rows(pairs)[:, of_drug].any()
+    assert features.scoring_rows(pairs)[:, column].any()
 
 
 @pytest.mark.parametrize("seed", range(4))

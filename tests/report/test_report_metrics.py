@@ -86,6 +86,9 @@ def test_metrics_json_gives_back_every_number(data: ReportData, tmp_path: Path) 
         "valid": len(data.split.valid),
         "test": len(data.split.test),
         "removed_facts": len(data.split.removed),
+        "unit": "pair",
+        "kept_relations": [],
+        "notes": list(data.split.notes),
     }
     assert found["oracle_auroc"] is None
     assert found["seed"] == 7
