@@ -214,7 +214,8 @@ class SplitSettings(Settings):
         None, description="The same for validation; unset: a share of the other diseases, at random."
     )
     area_relation: str | None = Field(
-        None, description="Relation from diseases to their parents; unset: by its name (is_a, subclass_of, parent …)."
+        None,
+        description="Relation from diseases to their parents; unset: by its name (is_a, subclass_of, parent_of and the like).",
     )
     area_steps: int | None = Field(
         None, ge=0, description="How far an area reaches; needed where facts do not say which end is the parent."
