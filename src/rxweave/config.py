@@ -215,7 +215,7 @@ class SplitSettings(Settings):
     )
     area_relation: str | None = Field(
         None,
-        description="Relation from diseases to their parents; unset: by its name (is_a, subclass_of, parent_of and the like).",
+        description="Relation from diseases to their parents; unset: by its name (is_a, subclass_of and the like).",
     )
     area_steps: int | None = Field(
         None, ge=0, description="How far an area reaches; needed where facts do not say which end is the parent."

@@ -28,9 +28,10 @@ from rxweave.embed.memory_plan import MemoryPlanError
 from rxweave.embed.train import Trained, choose_device, train
 from rxweave.errors import CollapseError, RxweaveError, TrainingError
 from rxweave.graph.build import Graph
+from rxweave.graph.make_split import make_split
 from rxweave.graph.primekg_shape import primekg_shaped
 from rxweave.graph.sample import limit_nodes
-from rxweave.graph.split import Split, random_split, training_graph
+from rxweave.graph.split import Split, training_graph
 from rxweave.pipeline import describe, load, run, verdict_of
 from rxweave.rank.baselines import baseline_scores
 from rxweave.rank.decoder_scores import decoder_scores, scored_relations
@@ -122,7 +123,7 @@ def _embed_and_judge(trial: Trial, watch: _TellingWatch) -> None:
         seed=seed,
         on_epoch=watch.epoch,
         on_warning=watch.warning,
-        held_out=None if split is None else HeldOut(split.valid, split.known),
+        held_out=None if split is None else HeldOut.of(split),
     )
     watch.tell("planned", plan=trained.memory.plain())
     watch.tell("trained", device=trained.device, attention=trained.attention.name, precision=trained.precision.name)
@@ -142,7 +143,7 @@ def _made_up(scale: float, settings: RunSettings) -> Graph:
 def _split(graph: Graph, settings: RunSettings) -> tuple[Graph, Split | None]:
     """The training graph and split of a run; a sample that has kept too few treatments is trained on whole."""
     try:
-        split = random_split(graph, **settings.split.model_dump(), seed=settings.seed)
+        split = make_split(graph, settings.split, seed=settings.seed)
         training = training_graph(graph, split)
         scored_relations(training)
         return training, split
