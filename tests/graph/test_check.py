@@ -123,7 +123,12 @@ def test_a_slice_differs_from_the_published_counts() -> None:
 
 def test_the_published_counts_add_up() -> None:
     sums = {name: (sum(each.nodes.values()), sum(each.facts.values())) for name, each in PUBLISHED.items()}
-    assert sums == {"primekg": (129_375, 4_050_249), "hetionet": (47_031, 2_250_197), "drkg": (97_238, 0)}
+    assert sums == {
+        "primekg": (129_375, 4_050_249),
+        "hetionet": (47_031, 2_250_197),
+        "drkg": (97_238, 0),
+        "optimuskg": (190_531, 0),
+    }
     assert sum(PRIMEKG_ROWS.values()) == 8_100_498
 
 

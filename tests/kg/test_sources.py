@@ -42,7 +42,16 @@ def test_format_forces_a_reader() -> None:
 
 
 def test_every_reader_says_what_it_holds() -> None:
-    assert list(READERS) == ["primekg", "primekg_pair", "hetionet", "kgx", "parquet", "triples"]
+    assert list(READERS) == [
+        "primekg",
+        "primekg_pair",
+        "hetionet",
+        "hetionet_json",
+        "kgx",
+        "optimuskg",
+        "parquet",
+        "triples",
+    ]
     assert all(reader.holds for reader in READERS.values())
 
 

@@ -99,11 +99,17 @@ def _begins_with_an_edge(path: Path) -> bool:
 
 def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> KnowledgeGraph:
     """Read Hetionet's two tables; a row that names an unknown node or joins the wrong kinds is malformed."""
-    node_table = _sound_nodes(read_table(files[0], NODE_FILE, on_error=on_error), on_error)
-    nodes, renamed, empty_names, synonyms = _nodes(node_table.frame)
-    check_keys(nodes, files[0])
+    node_table = read_table(files[0], NODE_FILE, on_error=on_error)
     header = not _begins_with_an_edge(files[1])
     edge_table = read_table(files[1], EDGE_FILE, header=header, categorical=True, on_error=on_error)
+    return graph_of(files[1].parent, node_table, edge_table, on_error, choice)
+
+
+def graph_of(path: Path, node_table: Table, edge_table: Table, on_error: OnError, choice: RoleChoice) -> KnowledgeGraph:
+    """Give the graph of a table of nodes and one of edges (NODE_FILE, EDGE_FILE), read from a path; see `read`."""
+    node_table = _sound_nodes(node_table, on_error)
+    nodes, renamed, empty_names, synonyms = _nodes(node_table.frame)
+    check_keys(nodes, path)
     edge_table, rows = _sound_edges(edge_table, nodes, on_error)
     folded = fold_rows(
         rows,
@@ -123,7 +129,7 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     if strange:
         notes.append(f"Metaedges that Hetionet v1.0 does not have: {', '.join(strange)}.")
     report = load_report(
-        str(files[1].parent),
+        str(path),
         (node_table, edge_table),
         nodes,
         folded,

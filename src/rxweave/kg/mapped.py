@@ -5,7 +5,6 @@ A value in quotes is the same for every row. Without a type, ends are written `T
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from rxweave.errors import ConfigError, InputError, did_you_mean
-from rxweave.kg.files import listed
-from rxweave.kg.tables import InputFile, KnowledgeGraph
-from rxweave.kg.text import OnError, Table, read_table
-from rxweave.kg.triple_parquet import is_parquet
+from rxweave.kg.parquet import is_parquet, read_columns
+from rxweave.kg.tables import KnowledgeGraph
+from rxweave.kg.text import OnError, read_table
 from rxweave.kg.triples import graph_of
 from rxweave.kg.types import RoleChoice
 
@@ -51,7 +49,7 @@ def read(path: Path, columns: Mapping[str, str], on_error: OnError, choice: Role
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the file whose columns are given.")
     if is_parquet(path):
-        table = _parquet(path, wanted)
+        table = read_columns(path, wanted)
     elif wanted:
         table = read_table(path, wanted, categorical=True, on_error=on_error)
     else:
@@ -97,23 +95,3 @@ def _constant(column: str) -> str | None:
     if len(column) > 2 and column[0] == column[-1] and column[0] in "'\"":
         return column[1:-1]
     return None
-
-
-def _parquet(path: Path, wanted: list[str]) -> Table:
-    try:
-        found = list(pl.read_parquet_schema(path))
-        missing = [column for column in wanted if column not in found]
-        if missing:
-            raise InputError(
-                f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {listed(found)}."
-                f"{did_you_mean(missing[0], found)}"
-            )
-        frame = pl.read_parquet(path, columns=wanted).select(pl.col(wanted).cast(pl.String).fill_null(""))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} cannot be read as Parquet ({reason}). Download or write it again.") from None
-    if not frame.height:
-        raise InputError(f"{path} has no rows. Download or write it again.")
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    return Table(frame, InputFile(str(path), path.stat().st_size, checksum), range(1, frame.height + 1))

@@ -1,7 +1,8 @@
 """What the makers of a graph say is in it, to hold a loaded graph against.
 
 PrimeKG: Chandak, Huang and Zitnik 2023. Hetionet v1.0: Himmelstein et al. 2017. DRKG: its own description (Ioannidis
-et al. 2020); it states no count per relation that could be compared with facts.
+et al. 2020), OptimusKG: its documentation (Vittor et al. 2026); of both only the nodes, since no count per relation is
+stated that could be compared with facts.
 """
 
 from __future__ import annotations
@@ -124,6 +125,20 @@ PUBLISHED = {
             "Side Effect": 5701,
             "Symptom": 415,
             "Tax": 215,
+        },
+    ),
+    "optimuskg": Published(
+        nodes={
+            "Anatomy": 13120,
+            "Biological Process": 25754,
+            "Cellular Component": 4052,
+            "Disease": 36345,
+            "Drug": 16766,
+            "Exposure": 881,
+            "Gene": 61306,
+            "Molecular Function": 10161,
+            "Pathway": 2805,
+            "Phenotype": 19341,
         },
     ),
 }

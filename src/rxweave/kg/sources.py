@@ -9,12 +9,13 @@ from pathlib import Path
 import polars as pl
 
 from rxweave.errors import ConfigError, InputError, did_you_mean
-from rxweave.kg import hetionet, kgx, mapped, primekg, primekg_pair, triple_parquet, triples
+from rxweave.kg import hetionet, hetionet_json, kgx, mapped, optimuskg, primekg, primekg_pair, triple_parquet, triples
 from rxweave.kg.catalogue import source_named, source_names
 from rxweave.kg.catalogue.source import cache_folder
 from rxweave.kg.files import listed, missing_path, text_files
 from rxweave.kg.ledger import check_strict
 from rxweave.kg.loaded import read_once
+from rxweave.kg.parquet import is_parquet
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.kg.text import OnError, check_columns, first_records
 from rxweave.kg.types import Reader, RoleChoice
@@ -23,7 +24,9 @@ READERS: dict[str, Reader] = {
     "primekg": primekg.READER,
     "primekg_pair": primekg_pair.READER,
     "hetionet": hetionet.READER,
+    "hetionet_json": hetionet_json.READER,
     "kgx": kgx.READER,
+    "optimuskg": optimuskg.READER,
     "parquet": triple_parquet.READER,
     "triples": triples.READER,  # last: it takes any three columns, Hetionet's too
 }
@@ -116,7 +119,7 @@ def _find(path: Path, format: str) -> tuple[Reader, tuple[Path, ...]]:
         path = _downloaded(path)
     if format == "auto":
         # Every other reader expects text, and would say so of a Parquet file.
-        for reader in [triple_parquet.READER] if triple_parquet.is_parquet(path) else READERS.values():
+        for reader in [optimuskg.READER, triple_parquet.READER] if is_parquet(path) else READERS.values():
             files = reader.find(path)
             if files is not None:
                 return reader, files

@@ -6,15 +6,16 @@ triples: see `triples`.
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from rxweave.errors import InputError
 from rxweave.kg.files import listed
-from rxweave.kg.tables import InputFile, KnowledgeGraph
-from rxweave.kg.text import OnError, Table
+from rxweave.kg.parquet import column_names, is_parquet, read_columns
+from rxweave.kg.tables import KnowledgeGraph
+from rxweave.kg.text import OnError
 from rxweave.kg.triples import graph_of
 from rxweave.kg.types import Reader, RoleChoice
 
@@ -28,14 +29,6 @@ TYPE_COLUMNS = {
     "tail": ("tail_type", "target_type", "object_category", "object_type", "y_type", "to_type"),
 }
 """Names of the columns, in any case, the first that is there."""
-
-
-def is_parquet(path: Path) -> bool:
-    """Tell whether a path is a Parquet file, by its first bytes."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
 
 
 def find(path: Path) -> tuple[Path, ...] | None:
@@ -52,33 +45,25 @@ def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> Know
     Rows count from 1 where messages speak of lines. Raises InputError for a damaged file or missing columns.
     """
     (path,) = files
-    try:
-        names = {name.lower(): name for name in pl.read_parquet_schema(path)}
-        columns = {role: _first(spellings, names) for role, spellings in COLUMNS.items()}
-        types = {role: _first(spellings, names) for role, spellings in TYPE_COLUMNS.items()}
-        missing = [role for role, column in columns.items() if column is None]
-        if missing:
-            raise InputError(
-                f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
-                f"{listed(list(names.values()))}. Expected head, relation and tail, or their usual names."
-            )
-        typed = None not in types.values()
-        wanted = [name for name in (*columns.values(), *(types.values() if typed else ())) if name]
-        stored = pl.read_parquet(path, columns=wanted)
-        frame = stored.select(
-            _end(columns["head"], types["head"] if typed else None).alias("head"),
-            _end(columns["relation"], None).alias("relation"),
-            _end(columns["tail"], types["tail"] if typed else None).alias("tail"),
-        ).cast(pl.Categorical)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} cannot be read as Parquet ({reason}). Download or write it again.") from None
-    if not frame.height:
-        raise InputError(f"{path} has no rows. Download or write it again.")
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    table = Table(frame, InputFile(str(path), path.stat().st_size, checksum), range(1, frame.height + 1))
-    return graph_of(path, table, ["The file has no names: every node is named by its id."], on_error, choice)
+    names = {name.lower(): name for name in column_names(path)}
+    columns = {role: _first(spellings, names) for role, spellings in COLUMNS.items()}
+    types = {role: _first(spellings, names) for role, spellings in TYPE_COLUMNS.items()}
+    missing = [role for role, column in columns.items() if column is None]
+    if missing:
+        raise InputError(
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
+            f"{listed(list(names.values()))}. Expected head, relation and tail, or their usual names."
+        )
+    typed = None not in types.values()
+    wanted = [name for name in (*columns.values(), *(types.values() if typed else ())) if name]
+    table = read_columns(path, list(dict.fromkeys(wanted)))
+    frame = table.frame.select(
+        _end(columns["head"], types["head"] if typed else None).alias("head"),
+        _end(columns["relation"], None).alias("relation"),
+        _end(columns["tail"], types["tail"] if typed else None).alias("tail"),
+    ).cast(pl.Categorical)
+    notes = ["The file has no names: every node is named by its id."]
+    return graph_of(path, replace(table, frame=frame), notes, on_error, choice)
 
 
 READER = Reader(
@@ -95,8 +80,6 @@ def _first(spellings: tuple[str, ...], names: dict[str, str]) -> str | None:
 
 
 def _end(column: str | None, type_column: str | None) -> pl.Expr:
-    """Give an end as `Type::id`, as triples are written; a value that is missing becomes an empty text."""
-    value = pl.col(column or "").cast(pl.String).fill_null("")
-    if type_column is None:
-        return value
-    return pl.concat_str(pl.col(type_column).cast(pl.String).fill_null(""), pl.lit("::"), value)
+    """Give an end as `Type::id`, as triples are written."""
+    value = pl.col(column or "")
+    return value if type_column is None else pl.concat_str(type_column, pl.lit("::"), value)
