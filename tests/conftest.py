@@ -37,3 +37,8 @@ def hetionet() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: a compressed file holds the time, and every process must collect the same names."""
+    return argname if isinstance(val, bytes) else None

@@ -166,7 +166,7 @@ def test_build_tells_what_happened_to_every_row(rxweave, tmp_path: Path) -> None
     assert outcome.code == 0
     assert "exact duplicates folded" in outcome.out
     folder = next((tmp_path / "02_graph").iterdir())
-    tables = {"nodes.parquet", "edges.parquet", "load_report.json", "manifest.json"}
+    tables = {"nodes.parquet", "edges.parquet", "synonyms.parquet", "load_report.json", "manifest.json"}
     assert {path.name for path in folder.iterdir()} == tables
 
 
