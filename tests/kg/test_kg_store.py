@@ -49,3 +49,12 @@ def test_a_folder_that_does_not_hold_a_whole_graph_is_refused(tmp_path: Path) ->
     (tmp_path / "edges.parquet").write_bytes(whole["nodes.parquet"])
     with pytest.raises(InputError, match="no column source_key"):
         read_kg(tmp_path)
+
+
+def test_stored_tables_are_a_source_with_roles_of_choice(tmp_path: Path) -> None:
+    kg = load_kg(DATA / "primekg")
+    write_kg(kg, tmp_path)
+    again = load_kg(tmp_path)
+    assert again.edges.equals(kg.edges)
+    assert (again.name, again.report, again.roles) == (kg.name, kg.report, kg.roles)
+    assert load_kg(tmp_path, treats=["off-label use"]).roles.treats == ("off-label use",)

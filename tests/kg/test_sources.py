@@ -49,6 +49,7 @@ def test_every_reader_says_what_it_holds() -> None:
         "hetionet_json",
         "kgx",
         "optimuskg",
+        "tables",
         "parquet",
         "triples",
     ]

@@ -9,7 +9,18 @@ from pathlib import Path
 import polars as pl
 
 from rxweave.errors import ConfigError, InputError, did_you_mean
-from rxweave.kg import hetionet, hetionet_json, kgx, mapped, optimuskg, primekg, primekg_pair, triple_parquet, triples
+from rxweave.kg import (
+    hetionet,
+    hetionet_json,
+    kgx,
+    mapped,
+    optimuskg,
+    primekg,
+    primekg_pair,
+    store,
+    triple_parquet,
+    triples,
+)
 from rxweave.kg.catalogue import source_named, source_names
 from rxweave.kg.catalogue.source import cache_folder
 from rxweave.kg.files import listed, missing_path, text_files
@@ -27,6 +38,7 @@ READERS: dict[str, Reader] = {
     "hetionet_json": hetionet_json.READER,
     "kgx": kgx.READER,
     "optimuskg": optimuskg.READER,
+    "tables": store.READER,
     "parquet": triple_parquet.READER,
     "triples": triples.READER,  # last: it takes any three columns, Hetionet's too
 }
@@ -91,6 +103,8 @@ def _read(
 ) -> KnowledgeGraph:
     if columns is None:
         reader, files = _find(path, format)
+        if reader is store.READER:  # kept tables already
+            return reader.read(files, on_error, choice)
         return read_once(files, (reader.holds, on_error, choice), lambda: reader.read(files, on_error, choice))
     mapping = mapped.mapping_of(_names(columns, "columns"))
     if not path.exists():

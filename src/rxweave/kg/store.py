@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from rxweave.kg.tables import (
     Relation,
     Roles,
 )
+from rxweave.kg.text import OnError
+from rxweave.kg.types import Reader, RoleChoice
+
+_FILES = ("nodes.parquet", "edges.parquet", "load_report.json")
 
 
 def write_kg(kg: KnowledgeGraph, folder: Path) -> None:
@@ -40,12 +45,24 @@ def write_kg(kg: KnowledgeGraph, folder: Path) -> None:
     )
 
 
+def find(path: Path) -> tuple[Path, ...] | None:
+    """Give the files of loaded tables in a folder, the report last, or None."""
+    files = tuple(path / name for name in _FILES)
+    return files if path.is_dir() and all(file.is_file() for file in files) else None
+
+
+def read(files: tuple[Path, ...], on_error: OnError, choice: RoleChoice) -> KnowledgeGraph:
+    """Read tables that were loaded before, as they were cleaned then; `on_error` finds nothing to do."""
+    kg = read_kg(files[-1].parent)
+    return replace(kg, roles=choice.over(kg.roles))
+
+
 def read_kg(folder: Path) -> KnowledgeGraph:
     """Give the graph that `write_kg` wrote, without a synthetic one's truth, which is not kept.
 
     Raises InputError for a file that is missing, damaged, or of another kind.
     """
-    for name in ("nodes.parquet", "edges.parquet", "load_report.json"):
+    for name in _FILES:
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no loaded graph ({name} is missing). Load one first: rxweave run.")
     synonyms = folder / "synonyms.parquet"
@@ -77,6 +94,9 @@ def read_kg(folder: Path) -> KnowledgeGraph:
         raise InputError(
             f"{folder} does not hold a whole graph: {reason.removesuffix('.')}. Make the run again: rxweave run."
         ) from error
+
+
+READER = Reader("a folder of tables that rxweave loaded: 02_graph/NAME of a run", (), find, read)
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
