@@ -195,7 +195,7 @@ def test_a_load_report_names_files_and_reasons_letter_by_letter(
     for each in NASTY:
         assert f"  {each}.tsv, line 7: what is {each}?\n" in out
         assert f"  Note on {each}.\n" in out
-    assert f"Tables: {tmp_path}/[b]\n" in out
+    assert f"Tables, and the ledger of all this: {tmp_path}/[b]\n" in out
 
 
 def test_every_setting_is_listed_uncut(capsys: pytest.CaptureFixture[str]) -> None:

@@ -293,9 +293,13 @@ def print_load_report(kg: KnowledgeGraph, folder: Path) -> None:
     console.print(table)
     for row in report.rejected_examples:
         console.print(_text(f"  {row.file}, line {row.line}: {row.reason}"), soft_wrap=True)
+    for kind in ("exact duplicate", "self-loop"):
+        for first in [row for row in report.folded_examples if row.kind == kind][:1]:
+            told = f"  first {kind}: {first.file}, line {first.line}: {first.fact}"
+            console.print(_text(told), soft_wrap=True)
     for note in report.notes:
         console.print(_text(f"  {note}"))
-    console.print(_text(f"Tables: {folder}"), soft_wrap=True)
+    console.print(_text(f"Tables, and the ledger of all this: {folder}"), soft_wrap=True)
 
 
 def print_settings(settings: RunSettings | None = None) -> None:

@@ -17,6 +17,7 @@ from rxweave.graph.build import Graph, build_graph
 from rxweave.graph.split import Split, random_split, training_graph
 from rxweave.kg.tables import (
     NODE_COLUMNS,
+    FoldedRow,
     InputFile,
     KnowledgeGraph,
     LoadReport,
@@ -72,6 +73,7 @@ def made_up_kg(*, seed: int = 0, truth: Truth | None = None, name: str = "made-u
         renamed_ids=5,
         renamed_examples=("D1 is <one> and <another>",),
         rejected_examples=(RejectedRow("edges.tsv", 1234, "relation <b>unknown</b>"),),
+        folded_examples=(FoldedRow("exact duplicate", "edges.tsv", 77, "a <i>row</i>"),),
         notes=("Left out: & nothing.",),
     )
     columns = ("source_key", "relation", "target_key")

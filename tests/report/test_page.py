@@ -72,6 +72,7 @@ def test_names_from_the_data_are_text_not_markup(html: str, page: Element) -> No
     assert "HGT <decoder>" in page.find("table", id="headline").text
     assert "disease –off-label <use>→ drug" in page.find("table", id="facts").text
     assert "relation <b>unknown</b>" in page.find("table", id="rejected").text
+    assert "exact duplicate edges.tsv 77 a <i>row</i>" in page.find("table", id="folded").text
     assert "2.6 <nightly>" in page.find("section", id="made").text
 
 
