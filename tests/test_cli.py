@@ -166,8 +166,13 @@ def test_build_tells_what_happened_to_every_row(rxweave, tmp_path: Path) -> None
     assert outcome.code == 0
     assert "exact duplicates folded" in outcome.out
     folder = next((tmp_path / "02_graph").iterdir())
-    tables = {"nodes.parquet", "edges.parquet", "synonyms.parquet", "load_report.json", "manifest.json"}
-    assert {path.name for path in folder.iterdir()} == tables
+    tables = {"nodes.parquet", "edges.parquet", "synonyms.parquet", "ledger.parquet"}
+    assert {path.name for path in folder.iterdir()} == tables | {"load_report.json", "manifest.json"}
+
+
+def test_build_strict_refuses_what_it_would_fold(rxweave, tmp_path: Path) -> None:
+    outcome = rxweave("build", "--kg", DATA / "primekg", "--out", tmp_path, "--strict")
+    assert_refused(outcome, tmp_path, r"is not clean.*exact duplicate: 5 \(first, line 5")
 
 
 def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path) -> None:
@@ -178,6 +183,7 @@ def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path)
         "02_graph/demo/nodes.parquet",
         "02_graph/demo/edges.parquet",
         "02_graph/demo/split.parquet",
+        "02_graph/demo/ledger.parquet",
         "02_graph/demo/load_report.json",
         "06_models/embeddings/hgt_embeddings.parquet",
         "06_models/embeddings/hgt_embeddings.csv",
