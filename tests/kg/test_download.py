@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -36,6 +37,8 @@ class Server(http.server.ThreadingHTTPServer):
     content = CONTENT
     tag: str | None = '"one"'
     ranges = True
+    shift = 0
+    """How far beyond what was asked for a part begins: servers that err."""
     trouble: list[str]
     """What goes wrong with the next requests, one each: cut:N, stall:N, a status, page; then nothing."""
     asked: list[str | None]
@@ -67,7 +70,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start, content = 0, server.content
         may_go_on = self.headers.get("If-Range") in (None, server.tag)
         if wanted and server.ranges and may_go_on:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) + server.shift
+            server.shift = 0
             if start >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -160,6 +164,22 @@ def test_a_file_that_changed_in_between_is_never_mixed(server: Server, tmp_path:
     server.content, server.tag = CONTENT[::-1], '"two"'
     fetch(server.url(), tmp_path / "a", pause=0.0)
     assert (tmp_path / "a").read_bytes() == CONTENT[::-1]
+
+
+def test_another_part_than_the_one_asked_for_is_not_appended(server: Server, tmp_path: Path) -> None:
+    server.trouble, server.shift = ["cut:1000"], 7
+    fetch(server.url(), tmp_path / "a", pause=0.0)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1000-", None]
+
+
+def test_a_disk_without_room_is_told_before_anything_comes(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=1, used=1, free=10_000))
+    with pytest.raises(DownloadError, match=r"has 10,000 bytes free, and 10,240 are still to come. Make room"):
+        fetch(server.url(), tmp_path / "a", pause=0.0)
+    assert names(tmp_path) == []
 
 
 def test_without_a_version_or_checksum_nothing_is_appended(server: Server, tmp_path: Path) -> None:
