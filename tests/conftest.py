@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from rxweave.graph.build import Graph, build_graph
 from rxweave.kg.demo import demo_kg
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 HETIONET = Path(__file__).resolve().parents[2] / "shared" / "data" / "hetionet"
 

@@ -184,11 +184,12 @@ def test_a_gpu_is_planned_for_without_one(graph: Graph) -> None:
     assert 0.3 * cpu.peak < plan.peak < 3 * cpu.peak
 
 
+@pytest.mark.parametrize("held", [500_000_000, 5_000_000_000], ids=["a small process", "a large process"])
 def test_proposing_changes_nothing_where_all_fits_and_the_least_where_not(
-    graph: Graph, monkeypatch: pytest.MonkeyPatch
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
     assert propose(graph, SETTINGS).changes == {}
-    plan = plan_memory(graph, SETTINGS)
+    plan = plan_memory(graph, SETTINGS, held=held)
     limit = (plan.parts["process"] + 0.7 * (plan.peak - plan.parts["process"])) / 1e9
     monkeypatch.setattr(memory_plan, "memory_now", lambda device: plan.parts["process"])
     fit = propose(graph, SETTINGS.but(memory_limit_gb=limit))

@@ -85,15 +85,16 @@ def test_two_ranks_end_as_one_process_does(played: Path, small_graph: Graph, nam
     first_told, second_told = outcomes(played, name)
     np.testing.assert_allclose(first_told["losses"], losses, rtol=1e-5)
     assert first_told["losses"] == second_told["losses"]
-    assert "Attention: csr on cpu" in first_told["notes"][0]
+    assert any(note.startswith("Attention: csr on cpu") for note in first_told["notes"])
     assert second_told["notes"] == []
 
 
 def test_ctrl_c_on_one_rank_stops_all_after_the_same_epoch_and_all_go_on(played: Path) -> None:
     first, second = outcomes(played, "stopped_and_resumed")
-    assert first["notes"][1].startswith("Stopped after epoch 3 of 6. The same command goes on after epoch 3, from")
-    assert first["notes"][2] == "stopped after 3 steps"
-    assert first["notes"][3].startswith("Training goes on after epoch 3, from")
+    stopped = first["notes"].index("stopped after 3 steps")
+    told = "Stopped after epoch 3 of 6. The same command goes on after epoch 3, from"
+    assert first["notes"][stopped - 1].startswith(told)
+    assert first["notes"][stopped + 1].startswith("Training goes on after epoch 3, from")
     assert second["notes"] == ["stopped after 3 steps"]
     for resumed, whole in zip(vectors(played, "stopped_and_resumed"), vectors(played, "plain"), strict=True):
         np.testing.assert_array_equal(resumed, whole)

@@ -130,7 +130,8 @@ def _largest_part(shape: GraphShape, planned: Callable[[GraphShape], MemoryPlan]
 
     def with_nodes(num_nodes: int) -> tuple[MemoryPlan, bool]:
         plan = planned(shape.sampled(num_nodes))
-        return plan, plan.available is None or plan.peak <= SAMPLING_MARGIN * plan.available
+        held = plan.parts["process"]  # which no sample makes smaller
+        return plan, plan.available is None or plan.peak - held <= SAMPLING_MARGIN * (plan.available - held)
 
     fits, too_many = len(shape.type_sizes), shape.num_nodes
     if too_many <= fits or not with_nodes(fits)[1]:
