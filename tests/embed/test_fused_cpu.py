@@ -153,6 +153,24 @@ def test_the_callers_number_of_numba_threads_stays(with_threads: Callable[[int],
     assert numba.get_num_threads() == before
 
 
+def test_the_first_loop_of_a_process_leaves_torch_its_number_of_threads() -> None:
+    """Numba's threads and torch's are OpenMP's: where one is used, two would wait for each other spinning."""
+    script = f"""
+import torch
+from attention_cases import output_and_gradients, random_index, random_inputs
+from rxweave.embed.attention.fused_cpu import attend_fused_cpu
+torch.set_num_threads(1)
+index = random_index(0)
+output_and_gradients(attend_fused_cpu, index, random_inputs(index, {HEADS}, 8))
+print(torch.get_num_threads())
+"""
+    env = {name: value for name, value in os.environ.items() if not name.endswith("NUM_THREADS")}
+    path = os.pathsep.join([str(Path(__file__).parent), env.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env={**env, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]
+
+
 @pytest.mark.parametrize("part", ["query", "key", "value"])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_what_is_not_finite_reaches_every_node_it_touches_and_no_other(part: str, bad: float) -> None:

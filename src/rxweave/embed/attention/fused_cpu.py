@@ -186,7 +186,7 @@ class _Work:
         self.to_key, self.to_message = to_key.contiguous().numpy(), to_message.contiguous().numpy()
         self.from_key, self.from_message = (x.transpose(2, 3).contiguous().numpy() for x in (to_key, to_message))
         self.loops = loops_for(heads, dim, self.to_key.dtype.type)
-        self.threads = min(torch.get_num_threads(), numba.get_num_threads())
+        self.threads = _threads()
         self.row_start, self.sender_start = index.row_start.numpy(), index.sender_start.numpy()
         self.source, self.edge_sender = index.source.numpy(), index.edge_sender.numpy()
         self.sender_row, self.to_sender_order = index.sender_row.numpy(), index.to_sender_order.numpy()
@@ -270,6 +270,18 @@ def _table(values: Tensor, parts: int) -> np.ndarray:
     if flat.dtype == torch.bfloat16:
         return flat.view(torch.int16).numpy().view(np.uint16)
     return flat.numpy()
+
+
+def _threads() -> int:
+    """How many threads the loops may take: torch's, as far as Numba has them.
+
+    When Numba starts its threads it sets OpenMP's number of them, which is torch's too: that is put back.
+    """
+    of_torch = torch.get_num_threads()
+    threads = min(of_torch, numba.get_num_threads())
+    if torch.get_num_threads() != of_torch:
+        torch.set_num_threads(of_torch)
+    return threads
 
 
 @contextmanager
