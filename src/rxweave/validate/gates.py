@@ -103,7 +103,8 @@ GATES: Mapping[tuple[str, str], Gate] = {
     # Share of the rank limit. A last linear layer 256 → 512 reaches 257 dimensions: .50.
     ("real_dimensions", "all nodes"): Gate(0.90, None, higher_is_better=True, source="arithmetic"),
     # Healthy runs have .79 on Hetionet and .81 to .95 on the demo graph; constant features .57 to .60 there, and .70
-    # on Hetionet, which passes: it is no gate on collapse. Random vectors .50, the degree prior .51 to .55. The facts were trained on, so passing is no proof of usefulness.
+    # on Hetionet, which passes: it is no gate on collapse. Random vectors .50, the degree prior .51 to .55. The facts
+    # were trained on, so passing is no proof of usefulness.
     ("link_auroc", "facts of the graph"): Gate(0.65, None, higher_is_better=True, source="both graphs"),
 }
 """The thresholds, by measure and by what it is asked of."""
