@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rxweave.cli import main
+from rxweave.cli import main, wait_asleep
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import InputError
 
@@ -337,3 +338,15 @@ def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(rxweave, tmp_
     limit = (0.3 * held["parts"]["process"] + 0.7 * held["predicted_peak"]) / 1e9
     refused = rxweave(*asked, "-o", f"embed.memory_limit_gb={limit}")
     assert_refused(refused, out, "Training would hold about", "are available", "Dimensions are never changed", "-o ")
+
+
+@pytest.mark.parametrize("said", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}], ids=str)
+def test_threads_wait_asleep_unless_the_user_has_said_how(said: dict[str, str], monkeypatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    wait_asleep()
+    found = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
+    assert found == (said or {"GOMP_SPINCOUNT": "300"})
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)

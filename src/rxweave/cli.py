@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -345,8 +346,19 @@ def _propose(settings: RunSettings, *, as_json: bool = False) -> None:
         typer.echo(command)
 
 
+def wait_asleep() -> None:
+    """Have OpenMP's threads fall asleep soon when they wait for one another, unless the user has said how to wait.
+
+    By default they spin for milliseconds. Where another program holds a processor, that takes most of the time: an
+    epoch on the demo graph became twenty times slower (docs/methods.md). To be called before torch is loaded.
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "300"
+
+
 def main() -> None:
     """Run the command line; errors a user can mend are one message and exit code 2."""
+    wait_asleep()
     try:
         # Without click's standalone mode, `typer.Exit` comes back as the exit code; so does Ctrl-C, as 130.
         code = app(standalone_mode=False) or 0
