@@ -347,11 +347,7 @@ def _propose(settings: RunSettings, *, as_json: bool = False) -> None:
 
 
 def wait_asleep() -> None:
-    """Have OpenMP's threads fall asleep soon when they wait for one another, unless the user has said how to wait.
-
-    By default they spin for milliseconds. Where another program holds a processor, that takes most of the time: an
-    epoch on the demo graph became twenty times slower (docs/methods.md). To be called before torch is loaded.
-    """
+    """Have OpenMP's threads sleep soon when they wait (docs/methods.md), unless the user has said how; before torch."""
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "300"
 
