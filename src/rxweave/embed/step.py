@@ -55,7 +55,6 @@ def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> 
     Raises TrainingError, with the tensor and the relation, for a value that is not finite, and OutOfMemoryError.
     """
     settings, sampler = setup.settings, setup.objective.sampler
-    give_back_holes()  # of measuring, and of the step before
     chosen = sampler.hide(state.rng)
     with memory_for("passing messages", wide(settings)):
         visible = setup.index.without(sampler.hidden_mask(chosen, state.rng))
@@ -65,7 +64,6 @@ def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> 
         objective = setup.objective
         link, treatment = objective.score_facts(scored, state.decoder, sampler.micro_batches(chosen, state.rng))
         alike = objective.for_this_rank(objective.draw_alike(state.rng))
-        give_back_holes()
         return Losses(link, treatment, objective.contrast(scored, alike))
 
     with not_finite_told(setup, state, number, features, visible):
@@ -88,7 +86,6 @@ def add_gradient(
         # The output map gets leaves of its own, so that z and its gradient are gone before the layers' gradients come.
         held = [x.detach().requires_grad_(x.requires_grad) for x in states]
         z = state.encoder.output(held)
-        give_back_holes()
     scored = ScoredEmbeddings(z)
     with memory_for("scoring facts", many(settings)):
         losses = score(scored)
@@ -98,7 +95,7 @@ def add_gradient(
         learnt = [x for x in states if x.requires_grad]
         gradients = [leaf.grad for leaf in held if leaf.requires_grad]
         del states, held
-        give_back_holes()
+        give_back_holes()  # of the losses, where memory peaks; at other places a step gained less than it paid
         torch.autograd.backward(learnt, gradients)
     return losses
 
@@ -173,7 +170,6 @@ def update(settings: EmbedSettings, state: TrainingState, number: int, norm: flo
         state.whole = False
         state.optimiser.step()
         state.optimiser.zero_grad()
-    give_back_holes()
 
 
 def _origin(
