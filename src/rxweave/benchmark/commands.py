@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from rxweave.benchmark.quality.commands import quality
 from rxweave.options import Json, Override
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 
-app = typer.Typer(help="Measure what training costs on this machine, and whether it collapses.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure what training costs here, whether it collapses, and how well methods rank held-out treatments.",
+    no_args_is_help=True,
+)
+app.command()(quality)
 
 _STOPPED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.filtered_ranks import (
-    CHUNK,
     count_in_query,
     count_negatives,
     count_negatives_anywhere,
@@ -18,18 +17,11 @@ from rxweave.graph.filtered_ranks import (
     values_at,
 )
 from rxweave.graph.pairs import Pairs, pair_codes
+from rxweave.rank.bootstrap import Estimate as Estimate
+from rxweave.rank.bootstrap import average_precision, estimate, ratio, resample
 
 HITS_AT = (1, 3, 10)
 RECALL_AT = (50, 100)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric and its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -175,11 +167,11 @@ def _side(
     macro = {"macro_mrr": 1 / rank, "macro_auprc": precision}
     macro |= {f"macro_recall_at_{k}": hit for k, hit in within.items()}
 
-    weights, which = _resample(query, num_bootstraps, rng)
+    weights, which = resample(query, num_bootstraps, rng)
     size = np.bincount(which)
     totals = {name: np.bincount(which, per_pair) for name, per_pair in (micro | macro).items()}
-    estimates = {name: _ratio(weights, totals[name], size) for name in micro}
-    estimates |= {name: _ratio(weights, totals[name] / size, np.ones(len(size))) for name in macro}
+    estimates = {name: ratio(weights, totals[name], size) for name in micro}
+    estimates |= {name: ratio(weights, totals[name] / size, np.ones(len(size))) for name in macro}
     return SideMetrics(**estimates, num_pairs=len(test), num_queries=len(size), num_candidates=scores.shape[1])
 
 
@@ -192,47 +184,9 @@ def _pooled(
 ) -> tuple[Estimate, Estimate]:
     """Give AUROC and AUPRC of the test pairs against all negatives, the intervals over diseases."""
     above, level = count_negatives_anywhere(scores, test, known)
-    weights, which = _resample(test[:, 1], num_bootstraps, rng)
+    weights, which = resample(test[:, 1], num_bootstraps, rng)
     beaten = 1 - (above + level / 2) / (scores.size - len(known))
-    auroc = _ratio(weights, np.bincount(which, beaten), np.bincount(which))
+    auroc = ratio(weights, np.bincount(which, beaten), np.bincount(which))
 
     value = values_at(scores, test)
-    order = np.argsort(-value, kind="stable")
-    last_tied = np.searchsorted(-value[order], -value[order], side="right") - 1
-    negatives_from_here_up = (above + level)[order]
-    auprc = np.empty(len(weights))
-    step = max(1, CHUNK // len(test))
-    for start in range(0, len(weights), step):
-        weight = weights[start : start + step, which[order]]
-        found = np.cumsum(weight, axis=1)[:, last_tied]
-        # Where nothing is found yet the weight is zero too: 1 only keeps 0 / 0 away.
-        precision = found / np.maximum(found + negatives_from_here_up, 1)
-        auprc[start : start + step] = (weight * precision).sum(axis=1) / weight.sum(axis=1)
-    return auroc, _estimate(auprc)
-
-
-def _resample(
-    query: Int[np.ndarray, " pairs"], num_bootstraps: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "draws queries"], Int[np.ndarray, " pairs"]]:
-    """Give how often each distinct query is drawn, and which of them each pair has.
-
-    Row 0 is the sample itself, each query once; the others are drawn with replacement.
-    """
-    distinct, which = np.unique(query, return_inverse=True)
-    count = len(distinct)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=num_bootstraps)
-    return np.concatenate([np.ones((1, count)), drawn]), which
-
-
-def _ratio(
-    weights: Float[np.ndarray, "draws queries"],
-    numerator: Float[np.ndarray, " queries"],
-    denominator: Float[np.ndarray, " queries"] | Int[np.ndarray, " queries"],
-) -> Estimate:
-    return _estimate((weights @ numerator) / (weights @ denominator))
-
-
-def _estimate(draws: Float[np.ndarray, " draws"]) -> Estimate:
-    """Give the value of the sample itself, draw 0, with the percentile interval of the other draws."""
-    low, high = np.quantile(draws[1:], (0.025, 0.975))
-    return Estimate(float(draws[0]), float(low), float(high))
+    return auroc, estimate(average_precision(weights[:, which], value, above + level))

@@ -1,0 +1,100 @@
+"""`rxweave benchmark quality`: thin, and quick to start like the rest of the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rxweave.options import Json, Kg, Limit, Override, SplitKind, Treats
+
+_STOPPED = 130
+
+
+def quality(
+    *,
+    kg: Kg = "demo",
+    split: SplitKind = None,
+    methods: Annotated[
+        str, typer.Option(help="Methods by name, separated by commas; cheap, or all. --list-methods shows them.")
+    ] = "rxweave,hgt-xgb,hgt-decoder,paths-xgb,cheap",
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, …: each has its own split and training.")] = 5,
+    split_seed: Annotated[
+        int | None, typer.Option(help="One split for all seeds: what then varies is the training alone.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The method that others are compared with (default: the first).")
+    ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(help="A finished run whose embeddings are used instead of trained again; give it once for each."),
+    ] = None,
+    treats: Treats = None,
+    limit_nodes: Limit = None,
+    jobs: Annotated[int, typer.Option(help="Methods at a time, each in a process of its own.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads of each (default: 1 with several jobs).")] = None,
+    max_memory_gb: Annotated[
+        float | None, typer.Option(help="Stop a method that holds more, in 10^9 bytes (default: 80 % of what is free).")
+    ] = None,
+    time_limit: Annotated[float, typer.Option(help="Stop a method after this many seconds.")] = 6 * 3600.0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do again what is finished.")] = False,
+    list_methods: Annotated[bool, typer.Option("--list-methods", help="Show the methods, and stop.")] = False,
+    override: Override = None,
+    out: Annotated[Path, typer.Option(help="Folder for scores, manifests and tables.")] = Path("data/quality"),
+    as_json: Json = False,
+) -> None:
+    """Rank held-out treatments by every method, on the same splits: means with intervals, paired differences, cost.
+
+    Each method and seed leaves its scores and a manifest in --out: the same command goes on after Ctrl-C, and does only
+    what is missing or was done with other settings. Settings of the peers are -o logistic.…, triples.…, walks.… and
+    plain_hgt.…. Exit code 1 if a method failed.
+    """
+    from rxweave.artifacts import plain
+    from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.quality.catalogue import METHODS, chosen_methods
+    from rxweave.benchmark.quality.pages import brief_sheets, write_pages
+    from rxweave.benchmark.quality.settings import quality_settings
+    from rxweave.benchmark.quality.study import Plan, default_threads, study_quality
+    from rxweave.benchmark.quality.summary import check_reference, summarise
+    from rxweave.benchmark.tables import Sheet, print_sheets
+
+    if list_methods:
+        print_sheets([Sheet("Methods", ("method", "what it is"), tuple((m.name, m.about) for m in METHODS.values()))])
+        return
+    chosen = chosen_methods(methods)
+    compared_with = check_reference(reference, chosen)
+    named: dict[str, object] = {
+        "load.kg": kg,
+        "load.treats": treats,
+        "load.limit_nodes": limit_nodes,
+        "split.kind": split,
+    }
+    settings, peers = quality_settings(named, override or ())
+    plan = Plan(
+        methods=chosen,
+        seeds=tuple(range(seeds)),
+        settings=settings,
+        peers=peers,
+        out=out,
+        runs=tuple(runs or ()),
+        split_seed=split_seed,
+        jobs=jobs,
+        threads=default_threads(jobs) if threads is None else threads,
+        limits=default_limits(max_memory_gb, time_limit),
+        fresh=fresh,
+        command=f"rxweave {shlex.join(sys.argv[1:])}",
+    )
+    study = study_quality(plan, tell=lambda sentence: typer.echo(f"  {sentence}", err=True))
+    rows = summarise(study, compared_with)
+    paths = write_pages(study, rows, compared_with)
+    if as_json:
+        typer.echo(json.dumps(plain(json.loads(paths[0].read_text(encoding="utf-8"))), indent=2))
+    else:
+        print_sheets(brief_sheets(study, rows, compared_with))
+        typer.echo(f"Written: {', '.join(map(str, paths))}")
+    if not study.complete:
+        raise typer.Exit(1 if study.failures else _STOPPED)

@@ -1,0 +1,238 @@
+"""The tables of the evaluation: Markdown, CSV, HTML and JSON, each row with the folder that reproduces it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rxweave import __version__
+from rxweave.artifacts import plain, write_json, write_text
+from rxweave.benchmark.machine import machine
+from rxweave.benchmark.quality.study import Study
+from rxweave.benchmark.quality.summary import COMPARED, METRICS, STABLE_TOPS, MethodRow
+from rxweave.benchmark.tables import NONE, Sheet, number, sheet_markdown
+from rxweave.rank.bootstrap import Estimate
+
+WORDS = {
+    "disease_mrr": "disease MRR",
+    "disease_hits_at_10": "disease Hits@10",
+    "drug_mrr": "drug MRR",
+    "drug_hits_at_10": "drug Hits@10",
+    "drug_recall_at_50": "drug Recall@50",
+    "drug_recall_at_100": "drug Recall@100",
+    "auprc": "AUPRC",
+    "auroc": "AUROC",
+}
+SHOWN_TOP = 1_000
+"""The n of the table of the whole matrix; the JSON has them all."""
+_STYLE = "body{font:15px/1.5 sans-serif;max-width:76em;margin:2em auto;padding:0 1em}table{border-collapse:collapse;\
+margin:1em 0}td,th{border-bottom:1px solid #ccc;padding:.25em .7em;text-align:right}td:first-child,th:first-child\
+{text-align:left}"
+
+
+def sheets_of(study: Study, rows: list[MethodRow], reference: str) -> list[Sheet]:
+    """Give the tables: ranking, differences to the reference, whole matrix and cost, 1:1, and what the methods are."""
+    sheets = [_ranking(study, rows)]
+    if any(row.differences for row in rows):
+        sheets.append(_against(rows, reference))
+    sheets += [_matrix(rows), _one_to_one(rows)]
+    about = tuple((row.method, row.about) for row in rows)
+    sheets.append(Sheet("The methods", ("method", "what it is"), about, _failures(study)))
+    return sheets
+
+
+def brief_sheets(study: Study, rows: list[MethodRow], reference: str) -> list[Sheet]:
+    """Give what fits a terminal: values without intervals, and what of the differences is established."""
+    ranking = _ranking(study, rows)
+    lines = tuple((row.method, *(f"{row.estimates[name].value:.3f}" for name in WORDS)) for row in rows)
+    sheets = [Sheet("Ranking", ("method", *WORDS.values()), lines, ranking.notes)]
+    against = tuple(
+        (row.method, *(f"{found.paired.difference.value:+.3f} {found.finding}" for found in row.differences))
+        for row in rows
+        if row.differences
+    )
+    if against:
+        columns = ("method", *(WORDS[name] for name in COMPARED))
+        sheets.append(Sheet(f"Paired difference to {reference}", columns, against, _failures(study)))
+    return sheets
+
+
+def _ranking(study: Study, rows: list[MethodRow]) -> Sheet:
+    lines = []
+    for row in rows:
+        seeds = f"{len(row.seeds)} of {len(study.plan.seeds)}"
+        lines.append((row.method, seeds, *(_told(row.estimates[name]) for name in WORDS)))
+    sizes = sorted({len(split.test) for split in study.splits.values()})
+    notes = (
+        f"Filtered ranks of {' or '.join(map(str, sizes))} held-out treatments per seed, among all "
+        f"{study.graph.num_of(study.graph.roles.disease):,} diseases (disease side) and all "
+        f"{study.graph.num_of(study.graph.roles.drug):,} drugs (drug side); AUPRC and AUROC over all negatives. Means "
+        "over the test pairs of all seeds; 95 % intervals draw queries again, with their pairs of all seeds.",
+    )
+    return Sheet("Ranking", ("method", "seeds", *WORDS.values()), tuple(lines), notes)
+
+
+def _against(rows: list[MethodRow], reference: str) -> Sheet:
+    lines = []
+    for row in rows:
+        if row.differences:
+            cells = []
+            for found in row.differences:
+                value, low, high = asdict(found.paired.difference).values()
+                p_value = f"p {found.p_adjusted:.4f}" if found.p_adjusted >= 1e-4 else "p < 0.0001"
+                cells.append(f"{value:+.3f} ({low:+.3f} to {high:+.3f}), {p_value}: {found.finding}")
+            lines.append((row.method, *cells))
+    notes = (
+        f"Method minus {reference} on the same test pairs of the same seeds. p: sign-flip test over queries, adjusted "
+        "for the number of methods (Holm). A difference that is not established is noise as far as these pairs tell.",
+    )
+    return Sheet(
+        f"Paired difference to {reference}", ("method", *(WORDS[name] for name in COMPARED)), tuple(lines), notes
+    )
+
+
+def _matrix(rows: list[MethodRow]) -> Sheet:
+    columns = ["method", f"Recall@{SHOWN_TOP:,}", "entropy of drugs", "of diseases", "known negatives"]
+    columns += [f"overlap@{n:,}" for n in STABLE_TOPS]
+    columns += ["rank correlation", "SD disease MRR", "SD drug MRR", "s", "s training", "peak GB", "geometry"]
+    lines = []
+    for row in rows:
+        top: dict[str, Any] = next((each for each in row.top_of_matrix if each["n"] == SHOWN_TOP), {})
+        stable = row.stability
+        lines.append(
+            (
+                row.method,
+                *(_share(top.get(name)) for name in ("recall", "drug_entropy", "disease_entropy", "negatives_recall")),
+                *(_share(None if stable is None else stable.overlap.get(n)) for n in STABLE_TOPS),
+                _share(None if stable is None else stable.correlation),
+                *(_share(row.spread.get(name)) for name in ("disease_mrr", "drug_mrr")),
+                number(row.seconds),
+                number(row.training_seconds),
+                number(row.peak_gb),
+                ", ".join(f"{row.geometry.count(each)} {each}" for each in dict.fromkeys(row.geometry)) or NONE,
+            )
+        )
+    notes = (
+        "Recall, entropies (1: as even as can be; low: a few drugs or diseases fill the top) and known negatives are "
+        f"of the {SHOWN_TOP:,} best of all pairs that training and validation do not know.",
+        "Overlap and rank correlation are between seeds, over pairs that are no known treatment. Time and memory are "
+        "of the method alone, in a process of its own (memory with the graph); training is that of embeddings it shares "
+        "with others, where they were trained here.",
+    )
+    return Sheet("The whole matrix, stability and cost", tuple(columns), tuple(lines), notes)
+
+
+def _one_to_one(rows: list[MethodRow]) -> Sheet:
+    lines = tuple((row.method, *(_share(row.one_to_one[name]) for name in ("auroc", "auprc"))) for row in rows)
+    note = (
+        "One drawn negative per test pair, 10 draws. FOR COMPARISON ONLY with papers that report nothing else: the "
+        "negatives are easy, and methods that rank very differently look alike."
+    )
+    return Sheet("For comparison only: 1:1", ("method", "1:1 AUROC", "1:1 AUPRC"), lines, (note,))
+
+
+def _failures(study: Study) -> tuple[str, ...]:
+    found = tuple(f"{title}: {reason}." for title, reason in study.failures.items())
+    return found if study.complete or found else ("Not complete: the same command goes on.",)
+
+
+def write_pages(study: Study, rows: list[MethodRow], reference: str) -> list[Path]:
+    """Write `quality.json`, `.md`, `.csv` and `.html` into the study's folder; gives their paths."""
+    out, sheets = study.plan.out, sheets_of(study, rows, reference)
+    about = _about(study)
+    paths = [out / f"quality.{suffix}" for suffix in ("json", "md", "csv", "html")]
+    told = {
+        "benchmark": "quality",
+        "rxweave": __version__,
+        "complete": study.complete,
+        "command": study.plan.command,
+        "seeds": study.plan.seeds,
+        "split_seed": study.plan.split_seed,
+        "reference": reference,
+        "settings": study.plan.settings.model_dump(mode="json"),
+        "peers": study.plan.peers.model_dump(mode="json"),
+        "inputs": study.kg.report.files,
+        "machine": machine(study.plan.threads),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": [_row_plain(row) for row in rows],
+        "manifests": {f"{name}, seed {seed}": task.folder for (name, seed), task in study.scored.items()},
+        "failures": study.failures,
+    }
+    write_json(paths[0], told)
+    write_text(paths[1], "\n\n".join([about, *(part for sheet in sheets for part in sheet_markdown(sheet))]) + "\n")
+    write_text(paths[2], _csv(rows))
+    write_text(paths[3], _html(about, sheets))
+    return paths
+
+
+def _row_plain(row: MethodRow) -> dict[str, Any]:
+    found: dict[str, Any] = plain(row)
+    for told, difference in zip(found["differences"], row.differences, strict=True):
+        told["finding"] = difference.finding
+    return found
+
+
+def _about(study: Study) -> str:
+    facts = machine(study.plan.threads)
+    kept = ", ".join(str(folder) for folder in study.plan.runs)
+    embeddings = f" Embeddings of finished runs: {kept}." if kept else ""
+    return (
+        f"`{study.plan.command}`: {study.graph.name}, {study.graph.num_nodes:,} nodes and {study.graph.num_facts:,} "
+        f"facts; {facts['processor']}, {facts['cores']} cores, {study.plan.jobs} at a time with {study.plan.threads} "
+        f"threads, {facts['memory_gb']} GB; {datetime.now(UTC).date().isoformat()}.{embeddings} Predictions are "
+        "research leads, not medical advice."
+    )
+
+
+def _csv(rows: list[MethodRow]) -> str:
+    """A row for each method and measure: value, interval, spread between seeds, difference to the reference."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(
+        ["method", "measure", "num_seeds", "value", "low", "high", "sd_over_seeds", "difference", "difference_low",
+         "difference_high", "p", "p_adjusted", "finding"]
+    )  # fmt: skip
+    for row in rows:
+        against = {found.metric: found for found in row.differences}
+        for name in (*METRICS, "auprc", "auroc"):
+            line: list[object] = [row.method, name, len(row.seeds), *asdict(row.estimates[name]).values()]
+            line.append(row.spread.get(name, ""))
+            found = against.get(name)
+            if found is not None:
+                line += [
+                    *asdict(found.paired.difference).values(),
+                    found.paired.p_value,
+                    found.p_adjusted,
+                    found.finding,
+                ]
+            table.writerow([*line, *[""] * (13 - len(line))])
+        for name, value in row.one_to_one.items():
+            table.writerow([row.method, f"one_to_one_{name} (comparison only)", len(row.seeds), value, *[""] * 9])
+    return text.getvalue()
+
+
+def _html(about: str, sheets: list[Sheet]) -> str:
+    parts = [f"<p>{escape(about)}</p>"]
+    for sheet in sheets:
+        head = "".join(f"<th>{escape(column)}</th>" for column in sheet.columns)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in sheet.rows)
+        parts.append(f"<h2>{escape(sheet.title)}</h2><table><tr>{head}</tr>{body}</table>")
+        parts += [f"<p>{escape(note)}</p>" for note in sheet.notes]
+    title = "rxweave: quality beside the peers"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1>{''.join(parts)}</html>\n"
+    )
+
+
+def _told(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.2f}–{estimate.high:.2f})"
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"

@@ -1,0 +1,233 @@
+"""The evaluation from end to end: plan the tasks, do those that are not done, and hand over their records."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rxweave.benchmark.quality.method import Kind, Method
+from rxweave.benchmark.quality.settings import BaselineSettings
+from rxweave.benchmark.quality.task import PROGRESS, Task
+from rxweave.benchmark.quality.vectors import FILE, WITHOUT_EFFECT, find_runs
+from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
+from rxweave.config import RunSettings
+from rxweave.errors import ConfigError
+from rxweave.graph.build import Graph
+from rxweave.graph.leaks import check_no_leaks
+from rxweave.graph.make_split import make_split
+from rxweave.graph.split import Split, training_graph
+from rxweave.kg.tables import KnowledgeGraph
+from rxweave.pipeline import load
+
+NO_LIMITS = Limits(None, float("inf"))
+PATIENCE = 30.0
+"""Seconds between words of what a long task is at."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for."""
+
+    methods: tuple[Method, ...]
+    seeds: tuple[int, ...]
+    settings: RunSettings
+    peers: BaselineSettings
+    out: Path
+    runs: tuple[Path, ...] = ()
+    """Output folders of finished runs, whose embeddings are used instead of trained again."""
+    split_seed: int | None = None
+    """The seed of one split for all seeds; None: each seed has its own."""
+    jobs: int = 1
+    threads: int = 1
+    limits: Limits = NO_LIMITS
+    fresh: bool = False
+    """Do everything again, finished or not."""
+    command: str = ""
+
+    def split_of(self, seed: int) -> int:
+        return seed if self.split_seed is None else self.split_seed
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The records of all tasks that are finished, and what became of the others."""
+
+    plan: Plan
+    kg: KnowledgeGraph
+    graph: Graph
+    splits: dict[int, Split]
+    scored: dict[tuple[str, int], Task]
+    """The finished tasks that score, by method and seed."""
+    records: dict[tuple[str, int], dict[str, Any]]
+    trained: dict[tuple[str, int], dict[str, Any]]
+    """The records of embeddings trained here, by their kind and seed."""
+    failures: dict[str, str]
+    complete: bool
+
+
+def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
+    """Do what is not done yet, `jobs` tasks at a time; Ctrl-C ends those under way, and the study is not complete.
+
+    Everything is checked before anything is done: methods, splits and their leaks, the runs whose embeddings are to be
+    used. Raises as the loading of a graph, the making of a split and `find_runs` do, and ConfigError for fewer than
+    one seed, job or thread.
+    """
+    if min(len(plan.seeds), plan.jobs, plan.threads) < 1:
+        raise ConfigError(
+            f"There are {len(plan.seeds)} seeds, {plan.jobs} jobs and {plan.threads} threads; each must be 1 or more."
+        )
+    kg, graph = load(plan.settings)
+    splits = {seed: make_split(graph, plan.settings.split, seed=plan.split_of(seed)) for seed in plan.seeds}
+    for split in splits.values():
+        check_no_leaks(training_graph(graph, split), split)
+    found = find_runs(plan.runs, splits, graph, plan.settings.embed)
+    trainings, scorings = _tasks(plan, tuple(file.sha256 for file in kg.report.files), found)
+    first = [task for task in scorings if task.vectors is None]
+    after = [task for task in scorings if task.vectors is not None]
+    done: dict[Task, dict[str, Any]] = {}
+    failures: dict[str, str] = {}
+    complete = True
+    try:
+        for tasks in (first, trainings, after):
+            possible = [task for task in tasks if _has_vectors(task, failures)]
+            _do_all(possible, plan, done, failures, tell)
+    except KeyboardInterrupt:
+        tell("Ctrl-C: what is finished is kept; the same command goes on from there.")
+        complete = False
+    scored = {(task.name, task.seed): task for task in scorings if task in done}
+    return Study(
+        plan, kg, graph, splits, scored,
+        {key: done[task] for key, task in scored.items()},
+        {(task.name, task.seed): done[task] for task in trainings if task in done},
+        failures,
+        complete and not failures,
+    )  # fmt: skip
+
+
+def _tasks(plan: Plan, inputs: tuple[str, ...], found: dict[int, Path]) -> tuple[list[Task], list[Task]]:
+    """The trainings that methods need and no finished run has, and a scoring for each method and seed."""
+    trainings: dict[tuple[Kind, int], Task] = {}
+    scorings = []
+    for method in plan.methods:
+        for seed in plan.seeds:
+            task = Task(
+                "score", method.name, seed, plan.split_of(seed), plan.settings, plan.peers,
+                method.settings(plan.settings, plan.peers), inputs, plan.out / "methods" / method.name / f"seed-{seed}",
+                threads=plan.threads, command=plan.command,
+            )  # fmt: skip
+            if method.needs == "hgt" and seed in found:
+                task = replace(task, vectors=found[seed], vectors_mark=_sha256(found[seed] / FILE))
+            elif method.needs is not None:
+                training = trainings.setdefault((method.needs, seed), _training(plan, method.needs, seed, inputs))
+                task = replace(task, vectors=training.folder, vectors_mark=training.fingerprint)
+            scorings.append(task)
+    return list(trainings.values()), scorings
+
+
+def _training(plan: Plan, kind: Kind, seed: int, inputs: tuple[str, ...]) -> Task:
+    embed = plan.settings.embed
+    if kind == "hgt-constant":
+        embed = embed.but(features="constant", on_collapse="warn")
+    return Task(
+        "train", kind, seed, plan.split_of(seed), plan.settings.but(embed=embed), plan.peers,
+        {"embed": embed.model_dump(mode="json", exclude=WITHOUT_EFFECT)}, inputs,
+        plan.out / "embeddings" / kind / f"seed-{seed}", threads=plan.threads, command=plan.command,
+    )  # fmt: skip
+
+
+def _has_vectors(task: Task, failures: dict[str, str]) -> bool:
+    """Whether the embeddings that a task needs are there; if not, that is why it fails."""
+    if task.vectors is None or (task.vectors / FILE).is_file():
+        return True
+    failures[task.title] = "its embeddings could not be trained"
+    return False
+
+
+def _do_all(
+    tasks: Sequence[Task],
+    plan: Plan,
+    done: dict[Task, dict[str, Any]],
+    failures: dict[str, str],
+    tell: Callable[[str], None],
+) -> None:
+    left = []
+    for task in tasks:
+        record = None if plan.fresh else task.record()
+        if record is None:
+            left.append(task)
+        else:
+            done[task] = record
+    if len(left) < len(tasks):
+        tell(f"{len(tasks) - len(left)} of {len(tasks)} are finished already in {plan.out}.")
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(plan.jobs)
+    try:
+        futures = {pool.submit(_do, task, plan, stop, tell): task for task in left}
+        for number, future in enumerate(as_completed(futures), 1):
+            task, ending = futures[future], future.result()
+            record = task.record()
+            if ending.status == "measured" and record is not None:
+                done[task] = record
+                tell(f"{number}/{len(left)} {task.title}: {_told(record)}")
+            else:
+                failures[task.title] = f"{ending.status}, {ending.reason}".strip(", ")
+                tell(f"{number}/{len(left)} {task.title}: {failures[task.title]}")
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _do(task: Task, plan: Plan, stop: threading.Event, tell: Callable[[str], None]) -> Ending:
+    last = time.monotonic()
+
+    def meanwhile() -> None:
+        nonlocal last
+        if stop.is_set():
+            raise InterruptedError("stopped")
+        if time.monotonic() - last > PATIENCE:
+            last = time.monotonic()
+            tell(f"… {task.title}: {_at(task.folder / PROGRESS)}")
+
+    try:
+        return run_watched(task.argv(), plan.limits, env=thread_settings(plan.threads), meanwhile=meanwhile)
+    except InterruptedError:
+        return Ending("stopped", "Ctrl-C", None)
+
+
+def _at(progress: Path) -> str:
+    try:
+        return progress.read_text(encoding="utf-8")
+    except OSError:
+        return "under way"
+
+
+def _told(record: dict[str, Any]) -> str:
+    cost, results = record["cost"], record["results"]
+    spent = f"{cost['seconds']:.1f} s, {cost['peak_gb'] or 0:.2f} GB"
+    if "metrics" not in results:
+        return f"geometry {results['geometry']} ({spent})"
+    disease, drug = (
+        results["metrics"][f"{side}"]["mrr"]["value"] for side in ("diseases_given_drug", "drugs_given_disease")
+    )
+    return f"disease MRR {disease:.3f}, drug MRR {drug:.3f} ({spent})"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_threads(jobs: int) -> int:
+    """Give the threads of each worker: one where several work side by side, else every core."""
+    from rxweave.benchmark.machine import cores
+
+    return 1 if jobs > 1 else max(1, int(os.environ.get("OMP_NUM_THREADS", cores())))

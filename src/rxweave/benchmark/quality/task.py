@@ -1,0 +1,94 @@
+"""One piece of the evaluation: a method (or a training of embeddings) and a seed, and the record that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rxweave import __version__
+from rxweave.artifacts import plain
+from rxweave.benchmark.quality.settings import BaselineSettings
+from rxweave.config import RunSettings
+
+MANIFEST, SCORES, PAIRS, PROGRESS = "manifest.json", "scores.npz", "pairs.parquet", "progress.txt"
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Everything that a process needs to know, and all that decides what comes of it."""
+
+    kind: Literal["score", "train"]
+    """Score all pairs by a method, or train the embeddings that several methods share."""
+    name: str
+    """The method, or the kind of embeddings."""
+    seed: int
+    split_seed: int
+    settings: RunSettings
+    """Its seed is that with which the graph is loaded."""
+    peers: BaselineSettings
+    decides: Mapping[str, Any]
+    """The settings that its outcome depends on."""
+    inputs: tuple[str, ...]
+    """SHA-256 of each file of the graph."""
+    folder: Path
+    vectors: Path | None = None
+    """The folder of the embeddings that a method uses."""
+    vectors_mark: str = ""
+    """What those embeddings are: the fingerprint of their training, or the checksum of a finished run's."""
+    threads: int = field(default=1)
+    command: str = ""
+    """The command line that asked for it."""
+
+    @property
+    def title(self) -> str:
+        what = f"training {self.name}" if self.kind == "train" else self.name
+        return f"{what}, seed {self.seed}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that decides the outcome and is known before: settings, files, seeds, version."""
+        decides = {
+            "rxweave": __version__,
+            "what": [self.kind, self.name, self.seed, self.split_seed],
+            # Files are known by their content, wherever they lie.
+            "load": self.settings.load.model_dump(mode="json", exclude={"kg"} if self.inputs else None),
+            "graph_seed": self.settings.seed,
+            "split": self.settings.split.model_dump(mode="json"),
+            "settings": dict(self.decides),
+            "inputs": self.inputs,
+            "embeddings": self.vectors_mark,
+        }
+        return hashlib.sha256(json.dumps(plain(decides), sort_keys=True).encode()).hexdigest()[:16]
+
+    def record(self) -> dict[str, Any] | None:
+        """Give the record of this very task if it is finished; None for none, or that of other settings."""
+        found = read_record(self.folder)
+        return found if found is not None and found.get("fingerprint") == self.fingerprint else None
+
+    def argv(self) -> list[str]:
+        """Give the command line that does it in a new process."""
+        asked = {**vars(self), "settings": self.settings.model_dump(mode="json")}
+        asked["peers"] = self.peers.model_dump(mode="json")
+        return [sys.executable, "-m", "rxweave.benchmark.quality.worker", json.dumps(plain(asked))]
+
+    @classmethod
+    def from_json(cls, text: str) -> Task:
+        values = json.loads(text)
+        values["settings"], values["peers"] = RunSettings(**values["settings"]), BaselineSettings(**values["peers"])
+        values["folder"], values["inputs"] = Path(values["folder"]), tuple(values["inputs"])
+        values["vectors"] = None if values["vectors"] is None else Path(values["vectors"])
+        return cls(**values)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Give the manifest in a folder; None when there is none or it is not whole."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,61 @@
+"""Metrics over seeds from small tables, against the metrics of whole matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from pair_graphs import planted_graph, split_at
+
+from rxweave.errors import InputError
+from rxweave.graph.split import Split
+from rxweave.rank.metrics import evaluate_ranking
+from rxweave.rank.pair_table import compare_tables, over_seeds, pair_table
+
+METRICS = {"drug": ("drug", "mrr"), "disease": ("disease", "mrr"), "hits": ("disease", "at_10")}
+
+
+def made(seed: int, *, levels: int | None = None) -> tuple[np.ndarray, Split, pl.DataFrame]:
+    graph = planted_graph()
+    split, _ = split_at(graph, num_valid=10, num_test=30, seed=seed)
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(graph.num_of("drug"), graph.num_of("disease")))
+    if levels is not None:
+        scores = rng.integers(levels, size=scores.shape)
+    return scores.astype(np.float32), split, pair_table(scores.astype(np.float32), split, graph)
+
+
+@pytest.mark.parametrize("levels", [None, 3])
+def test_one_seed_gives_what_the_whole_matrix_gives(levels: int | None) -> None:
+    scores, split, table = made(0, levels=levels)
+    found = over_seeds([table], seed=0, metrics=METRICS)
+    expected = evaluate_ranking(scores, split.test, split.known, seed=0)
+    assert found["drug"].value == pytest.approx(expected.drugs_given_disease.mrr.value)
+    assert found["disease"].value == pytest.approx(expected.diseases_given_drug.mrr.value)
+    assert found["hits"].value == pytest.approx(expected.diseases_given_drug.hits_at_10.value)
+    assert found["auroc"].value == pytest.approx(expected.auroc.value)
+    assert found["auprc"].value == pytest.approx(expected.auprc.value)
+    # The same queries are drawn again, so the intervals are alike up to the draw.
+    assert found["drug"].low == pytest.approx(expected.drugs_given_disease.mrr.low, abs=0.03)
+    assert found["drug"].high == pytest.approx(expected.drugs_given_disease.mrr.high, abs=0.03)
+
+
+def test_several_seeds_give_the_mean_of_all() -> None:
+    tables = [made(seed)[2] for seed in range(3)]
+    found = over_seeds(tables, seed=0, metrics=METRICS)
+    singles = [over_seeds([table], seed=0, metrics=METRICS) for table in tables]
+    for name in ("drug", "disease", "hits", "auroc", "auprc"):
+        assert found[name].value == pytest.approx(np.mean([single[name].value for single in singles]))
+
+
+def test_the_same_seed_thrice_is_no_more_certain_than_once() -> None:
+    table = made(0)[2]
+    once, thrice = (over_seeds([table] * count, seed=0, metrics=METRICS)["drug"] for count in (1, 3))
+    assert thrice.high - thrice.low == pytest.approx(once.high - once.low)
+
+
+def test_tables_of_other_pairs_are_refused() -> None:
+    tables = [made(seed)[2] for seed in range(2)]
+    assert compare_tables(tables, tables, "drug", "mrr", seed=0).p_value == 1
+    with pytest.raises(InputError, match="of other test pairs"):
+        compare_tables(tables, tables[::-1], "drug", "mrr", seed=0)
