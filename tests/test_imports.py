@@ -11,7 +11,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src" / "rxweave"
 
-STAGES = ["kg", "graph", "embed", "validate", "rank", "report"]
+STAGES = ["kg", "graph", "embed", "validate", "rank", "cluster", "report"]
 """A stage may import itself and the stages before it."""
 FOUNDATION = ["errors", "artifacts", "config", "__init__"]
 """May be imported by all, and import one another only."""

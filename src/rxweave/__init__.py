@@ -13,6 +13,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rxweave.api import generate_hgt_embeddings as generate_hgt_embeddings
+    from rxweave.cluster.clusters import Clusters as Clusters
+    from rxweave.cluster.clusters import cluster_nodes as cluster_nodes
+    from rxweave.config import ClusterSettings as ClusterSettings
     from rxweave.config import EmbedSettings as EmbedSettings
     from rxweave.config import LoadSettings as LoadSettings
     from rxweave.config import RunSettings as RunSettings
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "generate_hgt_embeddings": "rxweave.api",
+    "Clusters": "rxweave.cluster.clusters",
+    "cluster_nodes": "rxweave.cluster.clusters",
+    "ClusterSettings": "rxweave.config",
     "EmbedSettings": "rxweave.config",
     "LoadSettings": "rxweave.config",
     "RunSettings": "rxweave.config",
