@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rxweave.benchmark.commands import app as benchmark
+from rxweave.cluster_command import cluster
 from rxweave.loading import commands as loading
 from rxweave.options import (
     Batching,
@@ -325,6 +326,7 @@ def settings(preset: Preset = None) -> None:
 
 
 loading.add_to(app)
+app.command()(cluster)
 
 
 def _propose(settings: RunSettings, *, as_json: bool = False) -> None:

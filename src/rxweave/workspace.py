@@ -43,8 +43,8 @@ _PRODUCTS = {
         "training.parquet",
     ),
     "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj"),
-    "07_model_output": ("predictions.parquet", "predictions.csv"),
-    "08_reporting": ("report.html", "metrics.json"),
+    "07_model_output": ("clusters_*.parquet", "clusters_*.csv", "predictions.parquet", "predictions.csv"),
+    "08_reporting": ("clusters_*.html", "clusters_*.json", "report.html", "metrics.json"),
 }
 """What a run writes into each folder, beside `manifest.json`; nothing else there is ever touched."""
 _UNFINISHED = ".unfinished"
