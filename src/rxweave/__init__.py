@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rxweave.embed.store import Embeddings as Embeddings
     from rxweave.embed.train import train as train
     from rxweave.errors import RxweaveError as RxweaveError
+    from rxweave.export.export import export_run as export_run
     from rxweave.graph.build import Graph as Graph
     from rxweave.graph.build import build_graph as build_graph
     from rxweave.graph.make_split import make_split as make_split
@@ -54,6 +55,7 @@ _HOME = {
     "Embeddings": "rxweave.embed.store",
     "train": "rxweave.embed.train",
     "RxweaveError": "rxweave.errors",
+    "export_run": "rxweave.export.export",
     "Graph": "rxweave.graph.build",
     "build_graph": "rxweave.graph.build",
     "make_split": "rxweave.graph.make_split",

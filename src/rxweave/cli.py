@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rxweave import finished_commands
 from rxweave.benchmark.commands import app as benchmark
-from rxweave.cluster_command import cluster
 from rxweave.loading import commands as loading
 from rxweave.options import (
     Batching,
@@ -326,7 +326,7 @@ def settings(preset: Preset = None) -> None:
 
 
 loading.add_to(app)
-app.command()(cluster)
+finished_commands.add_to(app)
 
 
 def _propose(settings: RunSettings, *, as_json: bool = False) -> None:

@@ -1,0 +1,1 @@
+"""What a finished run found, in the formats of other tools."""
