@@ -117,7 +117,8 @@ def _print(found: Clusters, written: WrittenClusters) -> None:
     chosen = found.stability.chosen
     lines = [
         f"Samples of the nodes agree by ARI {chosen.stability:.2f} ± {chosen.standard_error:.2f}; with shuffled "
-        f"dimensions {found.stability.control:.2f}. Resolution {chosen.resolution:g}.",
+        f"dimensions {found.stability.control:.2f}. Resolution {chosen.resolution:g}. All of one training: another may "
+        "draw other borders.",
         *(f"Against the classes: {each}." for each in found.agreement),
         *(
             f"{count:,} nodes: {state}."
