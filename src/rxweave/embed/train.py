@@ -259,12 +259,15 @@ def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
         steps = [take(setup, state, first + i) for i in range(settings.steps_per_epoch)]
         measures, held_out, stepped = TypeMeasures(), UNKNOWN, time.perf_counter()
         if is_due(number, settings.num_epochs, settings.measure_every):
+            give_back_holes()  # of the steps; an epoch that measures would otherwise be the one where memory peaks
             vectors = embed_all(setup, state, after=number)
             measures = measure_types(setup.graph, vectors, setup.active)
             if setup.held_out is not None:
                 held_out = held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out)
             # One history on all ranks, since it decides when to stop; other processors may measure other last bits.
             measures, held_out = setup.ranks.decided((measures, held_out))
+            del vectors
+            give_back_holes()
     except (OutOfMemoryError, RankError):
         state.rewind(streams)
         raise
