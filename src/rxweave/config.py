@@ -259,7 +259,7 @@ _SPLIT_KINDS = {
 }
 """The settings that only one kind of split uses; the first has no default for `area` and `file`."""
 
-FEATURE_GROUPS = ("neighbours", "degrees", "paths", "embeddings")
+FEATURE_GROUPS = ("neighbours", "degrees", "paths", "profiles", "embeddings")
 """All groups of pair features; `embeddings` is off by default (see `rank/features.py`)."""
 
 
@@ -267,7 +267,7 @@ class FeatureSettings(Settings):
     """Which features a drug–disease pair has."""
 
     groups: tuple[str, ...] = Field(
-        ("neighbours", "degrees", "paths"),
+        ("neighbours", "degrees", "paths", "profiles"),
         min_length=1,
         description=f"Feature groups, of {', '.join(FEATURE_GROUPS)}.",
     )

@@ -64,6 +64,7 @@ def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> 
         objective = setup.objective
         link, treatment = objective.score_facts(scored, state.decoder, sampler.micro_batches(chosen, state.rng))
         alike = objective.for_this_rank(objective.draw_alike(state.rng))
+        give_back_holes()
         return Losses(link, treatment, objective.contrast(scored, alike))
 
     with not_finite_told(setup, state, number, features, visible):
@@ -95,7 +96,7 @@ def add_gradient(
         learnt = [x for x in states if x.requires_grad]
         gradients = [leaf.grad for leaf in held if leaf.requires_grad]
         del states, held
-        give_back_holes()  # of the losses, where memory peaks; at other places a step gained less than it paid
+        give_back_holes()  # after the losses, where memory peaks; elsewhere a step gained less than it paid
         torch.autograd.backward(learnt, gradients)
     return losses
 

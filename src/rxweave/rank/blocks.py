@@ -42,8 +42,10 @@ class PairFeatures:
     fixed_paths: tuple[tuple[Metapath, float], ...]
     """Metapaths of such steps only, each with its mean count."""
     varying_paths: tuple[tuple[Metapath, float], ...]
-    drug_similarity: Similarity | None
-    disease_similarity: Similarity | None
+    drug_similarities: tuple[Similarity, ...]
+    """Each gives three columns: how like the drug is to the drugs known for the disease."""
+    disease_similarities: tuple[Similarity, ...]
+    """The same the other way round: how like the disease is to the diseases that the drug is known for."""
     uses_degrees: bool
     folds: PairFolds
     by_fold: dict[int | None, FoldFacts]
@@ -138,12 +140,16 @@ class PairFeatures:
     ) -> None:
         facts = self.by_fold[fold]
         at = 0
-        if self.drug_similarity is not None and self.disease_similarity is not None:
+        if self.drug_similarities:
             treated_by = facts.known[:, diseases].T.tocsr()
-            out[:, :, 0:3] = summarise(self.drug_similarity, drugs, treated_by)
-            disease_by_drug = summarise(self.disease_similarity, diseases, facts.known[drugs])
-            out[:, :, 3:6] = disease_by_drug.transpose(1, 0, 2)
-            at = 6
+            for like in self.drug_similarities:
+                out[:, :, at : at + 3] = summarise(like, drugs, treated_by)
+                at += 3
+        if self.disease_similarities:
+            treating = facts.known[drugs]
+            for like in self.disease_similarities:
+                out[:, :, at : at + 3] = summarise(like, diseases, treating).transpose(1, 0, 2)
+                at += 3
         if self.uses_degrees:
             for joined in facts.joined.values():
                 itself = joined[drugs][:, diseases].toarray()

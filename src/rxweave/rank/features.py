@@ -22,7 +22,7 @@ from rxweave.graph.build import Graph
 from rxweave.graph.split import Unit
 from rxweave.rank.blocks import PairFeatures as PairFeatures
 from rxweave.rank.folds import fold_facts, pair_folds
-from rxweave.rank.neighbours import NAMES, similarity
+from rxweave.rank.neighbours import Similarity, similarity, summary_names
 from rxweave.rank.paths import (
     PathScale,
     Step,
@@ -31,6 +31,7 @@ from rxweave.rank.paths import (
     named_paths,
     step_matrix,
 )
+from rxweave.rank.profiles import profile_similarities
 
 
 def pair_features(
@@ -51,7 +52,7 @@ def pair_features(
     if vectors is None and settings.uses_embeddings:
         raise ConfigError(
             "The feature groups 'neighbours' and 'embeddings' need embeddings and none were given; "
-            "give them, or choose only 'degrees' and 'paths'."
+            "give them, or choose only 'degrees', 'paths' and 'profiles'."
         )
     joining = set(graph.drug_disease_relations())
     others = {s: step_matrix(graph, s) for s in graph_steps(graph) if s.relation not in joining}
@@ -93,12 +94,17 @@ def pair_features(
     ]
 
     varying_names: list[str] = []
-    drug_similarity = disease_similarity = None
-    if vectors is not None and "neighbours" in settings.groups:
-        known = by_fold[None].known
-        drug_similarity = similarity(vectors[drugs], linked[drugs], known.sum(axis=1) > 0)
-        disease_similarity = similarity(vectors[diseases], linked[diseases], known.sum(axis=0) > 0)
-        varying_names += NAMES
+    alike: dict[str, list[Similarity]] = {"drug": [], "disease": []}
+    for side, role, rows, axis in (("drug", graph.roles.drug, drugs, 1), ("disease", graph.roles.disease, diseases, 0)):
+        known = by_fold[None].known.sum(axis=axis) > 0
+        if vectors is not None and "neighbours" in settings.groups:
+            alike[side].append(similarity(vectors[rows], linked[rows], known))
+            varying_names += summary_names("neighbours", side)
+        if "profiles" in settings.groups:
+            leaving = tuple(step for step in others if step.source_type == role)
+            for what, like in profile_similarities(graph, role, leaving, known).items():
+                alike[side].append(like)
+                varying_names += summary_names("profiles", side, what)
     if uses_degrees:
         for name in by_fold[None].joined:
             varying_names.append(f"degree: other diseases of the drug, {name}")
@@ -114,8 +120,8 @@ def pair_features(
         steps={step: damped(matrix, settings.damping) for step, matrix in others.items()},
         fixed_paths=fixed_paths,
         varying_paths=varying_paths,
-        drug_similarity=drug_similarity,
-        disease_similarity=disease_similarity,
+        drug_similarities=tuple(alike["drug"]),
+        disease_similarities=tuple(alike["disease"]),
         uses_degrees=uses_degrees,
         folds=folds,
         by_fold=by_fold,

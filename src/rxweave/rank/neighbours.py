@@ -11,15 +11,14 @@ from jaxtyping import Bool, Float, Float32, Int
 SHARPNESS = 5.0
 """Factor of the cosine in the soft count log(1 + Σ exp(SHARPNESS · cosine))."""
 
-NAMES = (
-    "neighbours: drug to the drugs of the disease, max",
-    "neighbours: drug to the drugs of the disease, mean of top 3",
-    "neighbours: drug to the drugs of the disease, soft count",
-    "neighbours: disease to the diseases of the drug, max",
-    "neighbours: disease to the diseases of the drug, mean of top 3",
-    "neighbours: disease to the diseases of the drug, soft count",
-)
-"""The features: highest cosine, mean of the three highest, log(1 + Σ exp(5 · cosine)), on either side."""
+SUMMARIES = ("max", "mean of top 3", "soft count")
+"""The features of one similarity: highest cosine, mean of the three highest, log(1 + Σ exp(5 · cosine))."""
+
+
+def summary_names(group: str, side: str, what: str = "") -> list[str]:
+    """Give the names of the three features of a similarity of drugs, or of diseases (`side`), within a group."""
+    sides = {"drug": "drug to the drugs of the disease", "disease": "disease to the diseases of the drug"}
+    return [f"{group}: {sides[side]}{what and f' by {what}'}, {summary}" for summary in SUMMARIES]
 
 
 @dataclass(frozen=True)
