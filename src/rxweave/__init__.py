@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rxweave.graph.split import training_graph as training_graph
     from rxweave.kg.sources import load_kg as load_kg
     from rxweave.kg.tables import KnowledgeGraph as KnowledgeGraph
+    from rxweave.leads import leads_for as leads_for
     from rxweave.pipeline import run as run
     from rxweave.rank.metrics import evaluate_ranking as evaluate_ranking
     from rxweave.rank.ranker import fit_ranker as fit_ranker
@@ -64,6 +65,7 @@ _HOME = {
     "training_graph": "rxweave.graph.split",
     "load_kg": "rxweave.kg.sources",
     "KnowledgeGraph": "rxweave.kg.tables",
+    "leads_for": "rxweave.leads",
     "run": "rxweave.pipeline",
     "evaluate_ranking": "rxweave.rank.metrics",
     "fit_ranker": "rxweave.rank.ranker",

@@ -6,9 +6,10 @@ import typer
 
 from rxweave.cluster_command import cluster
 from rxweave.export.commands import export
+from rxweave.rank_command import rank
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add `rxweave cluster` and `rxweave export` to the command line."""
-    for command in (cluster, export):
+    """Add `rxweave rank`, `cluster` and `export` to the command line."""
+    for command in (rank, cluster, export):
         app.command()(command)

@@ -7,10 +7,15 @@ from importlib.util import find_spec
 from rxweave.benchmark.quality.counting import COUNTING
 from rxweave.benchmark.quality.method import Method
 from rxweave.benchmark.quality.ours import OURS
+from rxweave.benchmark.quality.plain_hgt import PLAIN_HGT
 from rxweave.benchmark.quality.regression import REGRESSION
+from rxweave.benchmark.quality.triples import TRIPLES
+from rxweave.benchmark.quality.walks import WALKS
 from rxweave.errors import ConfigError, did_you_mean
 
-METHODS: dict[str, Method] = {method.name: method for method in (*OURS, *REGRESSION, *COUNTING)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (*OURS, *REGRESSION, *TRIPLES, *WALKS, *PLAIN_HGT, *COUNTING)
+}
 CHEAP = tuple(method.name for method in COUNTING)
 """Those that take seconds."""
 

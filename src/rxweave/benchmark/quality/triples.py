@@ -1,0 +1,123 @@
+"""TransE, DistMult, ComplEx and RotatE, trained by PyKEEN on the facts of the training graph (extra `baselines`)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from rxweave.benchmark.quality.method import Context, Method, Scores
+from rxweave.embed.treatment_scores import scored_relations
+from rxweave.errors import TrainingError
+from rxweave.graph.build import Graph
+from rxweave.graph.split import Split
+
+BLOCK = 1 << 16
+"""Pairs scored at a time."""
+LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "TransE": ("nssa", {"margin": 9.0}),
+    "RotatE": ("nssa", {"margin": 9.0}),
+    "DistMult": ("softplus", {}),
+    "ComplEx": ("softplus", {}),
+}
+"""The loss of each: self-adversarial negatives for distances (Sun et al. 2019), logistic for products (Trouillon et al.
+2016)."""
+
+
+def _scores(model_name: str) -> Callable[[Graph, Split, int, Context], Scores]:
+    def score(training: Graph, _split: Split, seed: int, context: Context) -> Scores:
+        # PyKEEN draws from torch's own generator, and importing it raises deprecation warnings of its dependencies.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _train_and_score(model_name, training, seed, context)
+
+    return score
+
+
+def _train_and_score(model_name: str, training: Graph, seed: int, context: Context) -> Scores:
+    """Train without looking at any held-out pair, for as many epochs as are set, and score all pairs.
+
+    Of several relations that mean treatment each is brought to mean 0 and deviation 1 and weighs by its facts, as the
+    scores of our own decoder are.
+    """
+    from pykeen.models import model_resolver
+    from pykeen.sampling import BasicNegativeSampler
+    from pykeen.training import SLCWATrainingLoop
+    from pykeen.triples import CoreTriplesFactory
+
+    settings = context.peers.triples
+    triples = np.concatenate([np.insert(facts, 1, r, axis=0).T for r, facts in enumerate(training.facts)])
+    factory = CoreTriplesFactory(triples, training.num_nodes, len(training.relations))
+    loss, loss_settings = LOSSES[model_name]
+    model: Any = model_resolver.make(
+        model_name,
+        triples_factory=factory,
+        embedding_dim=settings.embedding_dim,
+        loss=loss,
+        loss_kwargs=loss_settings,
+        random_seed=seed,
+    )
+    loop = SLCWATrainingLoop(
+        model=model,
+        triples_factory=factory,
+        optimizer=torch.optim.Adam(model.get_grad_params(), lr=settings.learning_rate),
+        negative_sampler=BasicNegativeSampler,
+        negative_sampler_kwargs={"num_negs_per_pos": settings.num_negatives},
+    )
+    context.tell(f"{settings.num_epochs} epochs of {len(triples):,} facts")
+    loop.train(
+        factory,
+        num_epochs=settings.num_epochs,
+        batch_size=settings.batch_size,
+        use_tqdm=False,
+        use_tqdm_batch=False,
+        num_workers=0,
+        pin_memory=False,
+    )
+    weights = scored_relations(training)
+    size = training.num_of(training.roles.drug), training.num_of(training.roles.disease)
+    total = np.zeros(size, np.float32)
+    for r, num_facts in weights.items():
+        scores = _score_relation(model, training, r)
+        if not np.isfinite(scores).all():
+            raise TrainingError(
+                f"{model_name} gave scores that are not finite: its training diverged. Lower triples.learning_rate."
+            )
+        if len(weights) > 1:
+            scores = (scores - scores.mean()) / max(float(scores.std()), 1e-12)
+        total += np.float32(num_facts / sum(weights.values())) * scores
+    return total
+
+
+def _score_relation(model: Any, training: Graph, relation: int) -> Scores:
+    roles = training.roles
+    drugs, diseases = (np.arange(training.num_nodes)[training.rows_of(role)] for role in (roles.drug, roles.disease))
+    written_from_drug = training.relations[relation].source_type == roles.drug
+    found = np.empty((len(drugs), len(diseases)), np.float32)
+    step = max(1, BLOCK // len(diseases))
+    model.eval()
+    with torch.no_grad():
+        for start in range(0, len(drugs), step):
+            drug = np.repeat(drugs[start : start + step], len(diseases))
+            disease = np.tile(diseases, len(drug) // len(diseases))
+            ends = (drug, disease) if written_from_drug else (disease, drug)
+            triples = torch.from_numpy(np.stack([ends[0], np.full(len(drug), relation), ends[1]], axis=1))
+            found[start : start + step] = model.score_hrt(triples).numpy().reshape(-1, len(diseases))
+    return found
+
+
+def _method(model_name: str) -> Method:
+    return Method(
+        model_name.lower(),
+        f"{model_name} through PyKEEN, on all facts of the training graph.",
+        _scores(model_name),
+        decided_by=("triples",),
+        package="pykeen",
+        extra="baselines",
+    )
+
+
+TRIPLES = tuple(_method(name) for name in LOSSES)
