@@ -121,8 +121,8 @@ def _matrix(rows: list[MethodRow]) -> Sheet:
         "Recall, entropies (1: as even as can be; low: a few drugs or diseases fill the top) and known negatives are "
         f"of the {SHOWN_TOP:,} best of all pairs that training and validation do not know.",
         "Overlap and rank correlation are between seeds, over pairs that are no known treatment. Time and memory are "
-        "of the method alone, in a process of its own (memory with the graph); training is that of embeddings shared "
-        "with others, where they were trained here.",
+        "of the method alone, in a process of its own (memory with the graph); training is that of embeddings it "
+        "shares with others, where they were trained here.",
     )
     return Sheet("The whole matrix, stability and cost", tuple(columns), tuple(lines), notes)
 

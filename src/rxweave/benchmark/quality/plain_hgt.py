@@ -1,9 +1,9 @@
 """PyTorch Geometric's HGTConv with the recipe that users of it take: what our own training is measured against.
 
-A vector per node (or one for all), two layers, a dot product of the two ends as the score, and binary cross-entropy with
-one drawn negative per treatment. HGTConv makes tensors of edges × width, which for a whole knowledge graph needs tens
-of gigabytes: as in published comparisons, at most `most_edges` facts of each relation are kept, drawn once, and the
-layers are narrow. The treatments it is trained on stay in the messages, as they do in those recipes.
+A vector per node (or one for all), two layers, a dot product of the two ends as the score, and binary cross-entropy
+with one drawn negative per treatment. HGTConv makes tensors of edges × width, which for a whole knowledge graph needs
+tens of gigabytes: as in published comparisons, at most `most_edges` facts of each relation are kept, drawn once, and
+the layers are narrow. The treatments it is trained on stay in the messages, as they do in those recipes.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _train_and_score(
         drug, disease = (torch.cat([positive[:, i], drawn[i]]) for i in range(2))
         loss = F.binary_cross_entropy_with_logits((drugs[drug] * diseases[disease]).sum(dim=1), label)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
     with torch.no_grad():
         drugs, diseases = ends()

@@ -106,7 +106,7 @@ def _walk(start, neighbour, starts, walks, p, q, state):
             while True:
                 state = _next(state)
                 node = neighbour[first + int(_share_of(state) * degree)]
-                if step == 1 or most == 1.0 and p == 1.0 and q == 1.0:
+                if step == 1 or (p == 1.0 and q == 1.0):
                     break
                 before = walks[i, step - 2]
                 weight = 1.0 / q
