@@ -12,6 +12,7 @@ from rxweave.graph.split import Split
 from rxweave.rank.matrix import score_pairs
 from rxweave.rank.ranker import fit_ranker
 
+FROM_EMBEDDINGS = ("neighbours", "embeddings")
 Groups = Callable[[tuple[str, ...]], tuple[str, ...]]
 """Which feature groups a method uses, from those that are set."""
 
@@ -49,9 +50,15 @@ OURS = (
     ),
     Method(
         "hgt-xgb",
-        "The ranker without path features: HGT embeddings, degrees, XGBoost.",
-        _ranker(lambda groups: tuple(group for group in groups if group != "paths")),
+        "HGT embeddings by the neighbours of known treatments, degrees, XGBoost: no paths, no profiles.",
+        _ranker(lambda groups: ("neighbours", "degrees", *(group for group in groups if group == "embeddings"))),
         needs="hgt",
+        decided_by=("rank",),
+    ),
+    Method(
+        "without-hgt",
+        "The whole ranker without what it has from embeddings: what the HGT adds is the difference.",
+        _ranker(lambda groups: tuple(group for group in groups if group not in FROM_EMBEDDINGS) or ("degrees",)),
         decided_by=("rank",),
     ),
     Method("hgt-decoder", "The HGT's own DistMult decoder: what the embeddings say alone.", _decoder, needs="hgt"),

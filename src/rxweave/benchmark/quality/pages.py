@@ -15,6 +15,7 @@ from rxweave.artifacts import plain, write_json, write_text
 from rxweave.benchmark.machine import machine
 from rxweave.benchmark.quality.study import Study
 from rxweave.benchmark.quality.summary import COMPARED, METRICS, STABLE_TOPS, MethodRow
+from rxweave.benchmark.quality.task import code_sha256
 from rxweave.benchmark.tables import NONE, Sheet, number, sheet_markdown
 from rxweave.rank.bootstrap import Estimate
 
@@ -138,6 +139,10 @@ def _one_to_one(rows: list[MethodRow]) -> Sheet:
 
 def _failures(study: Study) -> tuple[str, ...]:
     found = tuple(f"{title}: {reason}." for title, reason in study.failures.items())
+    now = code_sha256()
+    older = sorted({name for (name, _), record in study.records.items() if record.get("code_sha256") != now})
+    if older:
+        found += (f"Scored by another state of the code than today's: {', '.join(older)}; --fresh does them again.",)
     return found if study.complete or found else ("Not complete: the same command goes on.",)
 
 

@@ -17,7 +17,9 @@ class LogisticSettings(Settings):
 
     negatives_per_positive: int = Field(30, ge=1, description="Unknown pairs drawn per known treatment.")
     penalties: tuple[float, ...] = Field(
-        (0.0001, 0.001, 0.01, 0.1), min_length=1, description="Inverse L2 penalties C; validation pairs choose one."
+        (0.0001, 0.001, 0.01, 0.1, 1.0),
+        min_length=1,
+        description="Inverse L2 penalties C; validation pairs choose one.",
     )
 
 
@@ -39,6 +41,7 @@ class WalkSettings(Settings):
     walk_length: int = Field(30, ge=2, description="Nodes in a walk.")
     window: int = Field(10, ge=1, description="Farthest context of a node in a walk.")
     num_negatives: int = Field(5, ge=1, description="Drawn nodes per context.")
+    num_epochs: int = Field(5, ge=1, description="Passes of skip-gram over the walks.")
     p: float = Field(1.0, gt=0, description="Return parameter: above 1, walks turn back less.")
     q: float = Field(1.0, gt=0, description="In-out parameter: above 1, walks stay near.")
     learning_rate: float = Field(0.025, gt=0, description="First rate of skip-gram; it falls linearly to a hundredth.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import rxweave
 from rxweave import __version__
 from rxweave.artifacts import plain
 from rxweave.benchmark.quality.settings import BaselineSettings
@@ -83,6 +84,16 @@ class Task:
         values["folder"], values["inputs"] = Path(values["folder"]), tuple(values["inputs"])
         values["vectors"] = None if values["vectors"] is None else Path(values["vectors"])
         return cls(**values)
+
+
+def code_sha256() -> str:
+    """Give the SHA-256 of the package's own source: rows made by other code than that of today can then be told."""
+    package = Path(rxweave.__file__).parent
+    lines = [
+        f"{path.relative_to(package)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in sorted(package.rglob("*.py"))
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

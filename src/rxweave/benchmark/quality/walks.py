@@ -63,7 +63,7 @@ def node2vec(graph: Graph, settings: WalkSettings, *, seed: int) -> Float32[np.n
     vectors[counts == 0] = 0
     _skip_gram(
         walks, table, vectors, np.zeros_like(vectors), settings.window, settings.num_negatives,
-        np.float32(settings.learning_rate), np.uint64(rng.integers(1, 2**62)),
+        settings.num_epochs, np.float32(settings.learning_rate), np.uint64(rng.integers(1, 2**62)),
     )  # fmt: skip
     return vectors
 
@@ -122,21 +122,21 @@ def _walk(start, neighbour, starts, walks, p, q, state):
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
 @no_type_check
-def _skip_gram(walks, table, vectors, contexts, window, num_negatives, rate, state):
-    """One pass over all walks; each node's vector learns to tell its contexts from drawn nodes."""
-    dim, total, size = vectors.shape[1], walks.size, len(table)
+def _skip_gram(walks, table, vectors, contexts, window, num_negatives, num_epochs, rate, state):
+    """Pass over all walks; each node's vector learns to tell its contexts from drawn nodes."""
+    dim, size = vectors.shape[1], len(table)
     change = np.empty(dim, np.float32)
-    seen = 0
-    for i in range(walks.shape[0]):
-        alpha = rate * np.float32(max(LOWEST_RATE, 1.0 - seen / total))
-        for place in range(walks.shape[1]):
-            seen += 1
+    total = num_epochs * walks.shape[0]
+    for turn in range(total):
+        walk = walks[turn % walks.shape[0]]
+        alpha = rate * np.float32(max(LOWEST_RATE, 1.0 - turn / total))
+        for place in range(len(walk)):
             state = _next(state)
             reach = 1 + int(_share_of(state) * window)
-            for other in range(max(0, place - reach), min(walks.shape[1], place + reach + 1)):
+            for other in range(max(0, place - reach), min(len(walk), place + reach + 1)):
                 if other == place:
                     continue
-                node, context = walks[i, other], walks[i, place]
+                node, context = walk[other], walk[place]
                 change[:] = 0
                 for k in range(num_negatives + 1):
                     label = np.float32(1.0)

@@ -20,7 +20,7 @@ from rxweave.benchmark.machine import Since, machine
 from rxweave.benchmark.memory import forget_peak, peak, resident
 from rxweave.benchmark.quality.catalogue import METHODS
 from rxweave.benchmark.quality.method import Context, Scores
-from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, Task
+from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, Task, code_sha256
 from rxweave.benchmark.quality.vectors import read_vectors, train_vectors
 from rxweave.errors import RxweaveError, TrainingError
 from rxweave.graph.build import Graph
@@ -62,6 +62,7 @@ def do(task: Task) -> None:
             "split_seed": task.split_seed,
             "fingerprint": task.fingerprint,
             "rxweave": __version__,
+            "code_sha256": code_sha256(),
             "command": task.command,
             "settings": {
                 "load": task.settings.load.model_dump(mode="json"),

@@ -1,0 +1,268 @@
+"""The evaluation from end to end on a tiny graph: what it leaves, what it does again, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from rxweave.benchmark.quality import catalogue, study, worker
+from rxweave.benchmark.quality.catalogue import CHEAP, METHODS, chosen_methods
+from rxweave.benchmark.quality.pages import write_pages
+from rxweave.benchmark.quality.settings import quality_settings
+from rxweave.benchmark.quality.study import Plan, Study, study_quality
+from rxweave.benchmark.quality.summary import check_reference, summarise
+from rxweave.benchmark.quality.task import MANIFEST, PAIRS, SCORES, Task
+from rxweave.benchmark.quality.vectors import FILE, find_runs, read_vectors, train_vectors
+from rxweave.benchmark.watched import Ending
+from rxweave.cli import app
+from rxweave.embed.store import Embeddings, write_embeddings
+from rxweave.errors import ConfigError, InputError, LeakError, RxweaveError
+from rxweave.graph.leaks import NO_SPLIT, SPLIT_KEY, split_fingerprint
+from rxweave.graph.make_split import make_split
+from rxweave.graph.split import training_graph
+from rxweave.pipeline import load
+
+TINY = [
+    "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
+    "embed.num_heads=2", "embed.device=cpu",
+]  # fmt: skip
+SETTINGS, PEERS = quality_settings({"load.kg": "demo:400"}, TINY)
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def done_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Workers run in this process, which takes a tenth of the time; gives the titles of the tasks that were done."""
+    titles: list[str] = []
+
+    def run(argv: list[str], *_: object, **__: object) -> Ending:
+        task = Task.from_json(argv[-1])
+        titles.append(task.title)
+        try:
+            worker.do(task)
+        except RxweaveError as error:
+            return Ending("failed", str(error), None)
+        return Ending("measured", "", None)
+
+    monkeypatch.setattr(study, "run_watched", run)
+    return titles
+
+
+def plan_of(out: Path, methods: str, **changes: object) -> Plan:
+    plan = Plan(chosen_methods(methods), (0, 1), SETTINGS, PEERS, out, command="rxweave benchmark quality …")
+    return replace(plan, **changes)  # type: ignore[arg-type]
+
+
+def finished(out: Path, methods: str, **changes: object) -> Study:
+    return study_quality(plan_of(out, methods, **changes), tell=quiet)
+
+
+def test_three_methods_and_two_seeds_from_end_to_end(tmp_path: Path, done_here: list[str]) -> None:
+    found = finished(tmp_path, "hgt-decoder,degree-prior,common-neighbours")
+    assert found.complete
+    assert sorted(done_here) == sorted(
+        f"{what}, seed {seed}"
+        for what in ("training hgt", "hgt-decoder", "degree-prior", "common-neighbours")
+        for seed in (0, 1)
+    )
+    rows = summarise(found, "degree-prior")
+    assert [row.method for row in rows] == ["hgt-decoder", "degree-prior", "common-neighbours"]
+    assert not rows[1].differences
+    paths = write_pages(found, rows, "degree-prior")
+    assert [path.name for path in paths] == ["quality.json", "quality.md", "quality.csv", "quality.html"]
+    told = json.loads(paths[0].read_text())
+    assert told["complete"]
+    assert told["rows"][2]["estimates"]["disease_mrr"]["value"] > told["rows"][1]["estimates"]["disease_mrr"]["value"]
+    markdown = paths[1].read_text()
+    assert "FOR COMPARISON ONLY" in markdown
+    assert "research leads, not medical advice" in markdown
+    lines = list(csv.DictReader(paths[2].read_text().splitlines()))
+    assert {line["method"] for line in lines} == {row.method for row in rows}
+    assert {len(line) for line in lines} == {13}
+    # The mean over seeds is that of the records, each of which has the metrics of its own matrix.
+    means = [
+        json.loads((tmp_path / f"methods/common-neighbours/seed-{seed}" / MANIFEST).read_text())["results"]["metrics"][
+            "diseases_given_drug"
+        ]["mrr"]["value"]
+        for seed in (0, 1)
+    ]
+    assert rows[2].estimates["disease_mrr"].value == pytest.approx(np.mean(means))
+    assert rows[2].stability is not None
+
+    # A second call does nothing; a record that is cut short, or of other settings, is made again, and nothing else.
+    done_here.clear()
+    assert finished(tmp_path, "hgt-decoder,degree-prior,common-neighbours").complete
+    assert done_here == []
+    (tmp_path / "methods/degree-prior/seed-1" / MANIFEST).write_text("{")
+    finished(tmp_path, "hgt-decoder,degree-prior,common-neighbours")
+    assert done_here == ["degree-prior, seed 1"]
+    done_here.clear()
+    longer = SETTINGS.but(embed=SETTINGS.embed.but(num_epochs=4))
+    finished(tmp_path, "hgt-decoder,degree-prior", settings=longer, seeds=(0,))
+    assert done_here == ["training hgt, seed 0", "hgt-decoder, seed 0"]
+
+
+def test_a_record_says_all_that_reproduces_it(tmp_path: Path, done_here: list[str]) -> None:
+    finished(tmp_path, "degree-prior", seeds=(1,))
+    folder = tmp_path / "methods/degree-prior/seed-1"
+    record = json.loads((folder / MANIFEST).read_text())
+    assert record["seed"] == record["split_seed"] == 1
+    assert record["command"].startswith("rxweave benchmark quality")
+    assert record["settings"]["load"]["kg"] == "demo:400"
+    assert record["settings"]["graph_seed"] == 0
+    assert record["machine"]["versions"]["python"]
+    assert record["cost"]["seconds"] >= 0
+    graph = load(SETTINGS)[1]
+    split = make_split(graph, SETTINGS.split, seed=1)
+    assert record["split"]["fingerprint"] == split_fingerprint(split, graph)
+    assert len(pl.read_parquet(folder / PAIRS)) == len(split.test)
+    assert np.load(folder / SCORES)["scores"].shape == (graph.num_of("drug"), graph.num_of("disease"))
+
+
+def test_one_split_for_all_seeds_leaves_the_training_alone_to_vary(tmp_path: Path, done_here: list[str]) -> None:
+    found = finished(tmp_path, "degree-prior", split_seed=3)
+    tables = [pl.read_parquet(found.scored["degree-prior", seed].folder / PAIRS) for seed in (0, 1)]
+    assert tables[0].equals(tables[1])
+    (row,) = summarise(found, "degree-prior")
+    assert row.spread["disease_mrr"] == 0
+    assert row.stability is not None
+    assert row.stability.correlation == pytest.approx(1)
+
+
+def test_a_method_that_fails_is_a_line_and_does_not_stop_the_others(
+    tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> np.ndarray:
+        return np.full((2, 2), np.nan, np.float32)
+
+    monkeypatch.setitem(METHODS, "degree-prior", replace(METHODS["degree-prior"], score=broken))
+    found = finished(tmp_path, "degree-prior,common-neighbours", seeds=(0,))
+    assert not found.complete
+    assert "degree-prior gave float32 scores of shape (2, 2), 4 of them NaN" in found.failures["degree-prior, seed 0"]
+    assert [row.method for row in summarise(found, "common-neighbours")] == ["common-neighbours"]
+
+
+def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+    found = finished(tmp_path, "degree-prior", seeds=(0,), jobs=2)
+    assert found.complete
+    assert found.records["degree-prior", 0]["cost"]["peak_gb"] > 0
+    assert not (tmp_path / "methods/degree-prior/seed-0/progress.txt").exists()
+
+
+# Embeddings of finished runs.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "06_models" / "embeddings"
+    graph = load(SETTINGS)[1]
+    split = make_split(graph, SETTINGS.split, seed=0)
+    train_vectors(training_graph(graph, split), split, SETTINGS, folder, quiet)
+    return folder.parents[1]
+
+
+def test_a_finished_run_is_used_instead_of_trained_again(tmp_path: Path, trained: Path, done_here: list[str]) -> None:
+    assert finished(tmp_path, "hgt-decoder", seeds=(0,), runs=(trained,)).complete
+    assert done_here == ["hgt-decoder, seed 0"]
+    # Other embeddings in that place are another input.
+    assert finished(tmp_path, "hgt-decoder", seeds=(0,)).complete
+    assert done_here[1:] == ["training hgt, seed 0", "hgt-decoder, seed 0"]
+
+
+Change = Callable[[dict[str, str]], dict[str, str]]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "told"),
+    [
+        (lambda about: {**about, SPLIT_KEY: NO_SPLIT}, LeakError, "trained on all facts of their graph"),
+        (lambda about: {k: v for k, v in about.items() if k != SPLIT_KEY}, LeakError, "do not name the split"),
+        (lambda about: {**about, SPLIT_KEY: "0" * 64}, LeakError, "trained on split 000000000000"),
+        (lambda about: {**about, "seed": "1"}, LeakError, "trained with seed 1, and their split is not that of seed 1"),
+        (
+            lambda about: {**about, "settings": SETTINGS.embed.but(num_epochs=9).model_dump_json()},
+            ConfigError,
+            "was trained with embed.num_epochs=9, and 3 is asked for",
+        ),
+    ],
+    ids=["whole graph", "unnamed", "other split", "other seed", "other settings"],
+)
+def test_embeddings_that_do_not_fit_are_refused_by_name(
+    tmp_path: Path, trained: Path, change: Change, error: type[Exception], told: str
+) -> None:
+    about = dict(pl.read_parquet_metadata(trained / "06_models" / "embeddings" / FILE))
+    graph = load(SETTINGS)[1]
+    made = Embeddings(graph.nodes, np.ones((graph.num_nodes, 16), np.float32), change(about))
+    write_embeddings(made, tmp_path / "mine" / FILE)
+    with pytest.raises(error, match=told) as raised:
+        study_quality(plan_of(tmp_path / "out", "hgt-decoder", runs=(tmp_path / "mine",)), tell=quiet)
+    assert "mine" in str(raised.value)
+
+
+def test_a_folder_without_embeddings_and_two_runs_of_a_seed_are_refused(tmp_path: Path, trained: Path) -> None:
+    graph = load(SETTINGS)[1]
+    splits = {0: make_split(graph, SETTINGS.split, seed=0)}
+    with pytest.raises(InputError, match="no output folder of rxweave run"):
+        find_runs([tmp_path], splits, graph, SETTINGS.embed)
+    with pytest.raises(ConfigError, match="both of seed 0"):
+        find_runs([trained, trained], splits, graph, SETTINGS.embed)
+    assert find_runs([trained], splits, graph, SETTINGS.embed) == {0: trained / "06_models" / "embeddings"}
+
+
+def test_a_worker_refuses_embeddings_of_another_split_whatever_it_was_told(trained: Path) -> None:
+    graph = load(SETTINGS)[1]
+    other = make_split(graph, SETTINGS.split, seed=5)
+    with pytest.raises(LeakError, match="were trained on split"):
+        read_vectors(trained / "06_models" / "embeddings", training_graph(graph, other), other)
+
+
+# The command line.
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--methods", "degree-piror"], "Closest: 'degree-prior'"),
+        (["--methods", ","], "names none"),
+        (["--reference", "rxweave", "--methods", "cheap"], "none of the methods asked for"),
+        (["-o", "triples.epochs=3"], "There is no setting 'triples.epochs' of the peers"),
+        (["--seeds", "0"], "There are 0 seeds"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_what_cannot_work_is_refused_before_anything_is_done(tmp_path: Path, words: list[str], told: str) -> None:
+    words = ["benchmark", "quality", "--kg", "demo:400", "--out", str(tmp_path / "out"), *words]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, ConfigError)
+    assert told in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_its_tables(tmp_path: Path, done_here: list[str]) -> None:
+    words = ["benchmark", "quality", "--kg", "demo:400", "--methods", "degree-prior,adamic-adar", "--seeds", "2"]
+    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "Paired difference to degree-prior" in result.output
+    as_json = CliRunner().invoke(app, [*words, "--out", str(tmp_path), "--json"])
+    assert json.loads(as_json.stdout)["reference"] == "degree-prior"
+    assert len(done_here) == 4
+
+
+def test_methods_are_chosen_by_name_group_and_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [method.name for method in chosen_methods("cheap, degree-prior")] == list(CHEAP)
+    assert len(chosen_methods("all")) == len(METHODS)
+    assert check_reference(None, chosen_methods("cheap")) == CHEAP[0]
+    monkeypatch.setattr(catalogue, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"needs pykeen, which is not installed: pip install 'rxweave\[baselines\]'"):
+        chosen_methods("transe")
