@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -36,4 +37,7 @@ def test_hetionet_is_ranked_far_above_the_degree_prior_within_5_gb(hetionet: Pat
     assert ranker.auroc.value > prior.auroc.value
     assert result.predictions is not None
     assert len(result.predictions) == 1_552 * 137
+    reliability = json.loads(result.report.with_name("metrics.json").read_text(encoding="utf-8"))["reliability"]
+    assert reliability["ece"] <= 0.05
+    assert reliability["brier"] < reliability["brier_base_rate"]
     assert peak_memory() < 5e9

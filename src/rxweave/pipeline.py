@@ -40,6 +40,7 @@ from rxweave.rank.decoder_scores import decoder_scores, scored_relations
 from rxweave.rank.matrix import predictions_table, score_pairs, write_predictions
 from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
 from rxweave.rank.ranker import fit_ranker
+from rxweave.rank.reliability import held_out_reliability
 from rxweave.report.page import ReportData, write_report
 from rxweave.usefulness import decoder_evidence
 from rxweave.validate.collapse import CollapseReport, measure_collapse
@@ -154,7 +155,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
         }
         work.results["verdict"] = verdict.level
 
-    predictions = None
+    predictions, reliability = None, None
     if verdict.level == "collapsed":
         watch.note("The embeddings have collapsed: nothing is ranked with them. The report says what to change.")
     else:
@@ -165,6 +166,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             pair_scores = score_pairs(ranker, ranker.features(training, embeddings), progress=watch.progress)
             ranked = evaluate_ranking(pair_scores.treats, split.test, split.known, seed=seed)
             metrics = {"ranker": ranked} | metrics
+            reliability = held_out_reliability(ranker, pair_scores.treats, split, training, seed=seed)
             top_drugs = None if pair_scores.treats.size <= MOST_PAIRS else TOP_DRUGS
             predictions = predictions_table(ranker, pair_scores, graph, split.known, top_drugs=top_drugs)
             written = write_predictions(
@@ -185,6 +187,7 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             metrics=metrics,
             predictions=predictions,
             manifest=work.manifest(),
+            reliability=reliability,
         )
         write_report(data, work.reporting / "report.html", work.reporting / "metrics.json")
     return RunResult(kg, verdict, metrics, predictions, work.root / "08_reporting" / "report.html", work)

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 from jaxtyping import Float32
+from scipy.special import expit
 
 from rxweave.embed.store import Embeddings
 from rxweave.embed.train import Epoch
@@ -28,6 +29,7 @@ from rxweave.kg.tables import (
 )
 from rxweave.rank.baselines import degree_prior, drug_popularity
 from rxweave.rank.metrics import evaluate_ranking
+from rxweave.rank.reliability import Reliability, held_out_pairs, measure_reliability
 from rxweave.report.page import ReportData
 from rxweave.validate.collapse import measure_collapse
 from rxweave.validate.verdict import RankingEvidence, SideEvidence, judge
@@ -134,7 +136,14 @@ def made_up_run(
             "stages": [{"stage": "embed", "seconds": 12.5, "peak_memory_gb": 1.25}],
             "results": {},
         },
+        reliability=None if verdict.level == "collapsed" else reliability_of(scores, split, graph),
     )
+
+
+def reliability_of(scores: Float32[np.ndarray, "drugs diseases"], split: Split, graph: Graph) -> Reliability:
+    pairs, treated = held_out_pairs(split, graph, ratio=3, rng=np.random.default_rng(0))
+    probability = expit(scores[tuple(pairs.T)])
+    return measure_reliability(probability, treated, negatives_per_positive=3, calibrated_on=12)
 
 
 def predictions_of(scores: Float32[np.ndarray, "drugs diseases"], graph: Graph, split: Split) -> pl.DataFrame:

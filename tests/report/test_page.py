@@ -12,7 +12,7 @@ from report_data import NASTY, Element, made_up_run, read_html
 
 from rxweave.report.page import ReportData, render_page, write_report
 
-SECTIONS = ["verdict", "ranking", "predictions", "training", "geometry", "graph", "load", "made"]
+SECTIONS = ["verdict", "ranking", "reliability", "predictions", "training", "geometry", "graph", "load", "made"]
 REFERRING = {"src", "href", "xlink:href", "action", "srcset", "data", "poster", "background", "formaction"}
 
 
@@ -45,7 +45,7 @@ def test_the_page_refers_to_nothing_outside_itself(html: str, page: Element) -> 
     assert policy[:2] == ["default-src 'none'", "img-src data:"]
     assert set(policy[2:]) == {"style-src 'unsafe-inline'", "script-src 'unsafe-inline'"}
     svgs = pictures_in(page)
-    assert len(svgs) == 8
+    assert len(svgs) == 9
     assert [outside_references(svg) for svg in svgs.values()] == [[]] * len(svgs)
 
 
@@ -151,15 +151,7 @@ def test_it_says_twice_that_predictions_are_no_medical_advice(page: Element, ref
 
 @pytest.mark.usefixtures("blank_figures")
 def test_a_run_without_metrics_or_history_says_so(data: ReportData) -> None:
-    page = read_html(render_page(replace(data, metrics={}, history=())))
+    page = read_html(render_page(replace(data, metrics={}, history=(), reliability=None)))
     assert "Nothing was ranked" in page.find("section", id="ranking").text
     assert "no training history" in page.find("section", id="training").text
     assert len(page.find_all("img")) == 3
-
-
-@pytest.mark.usefixtures("blank_figures")
-def test_calibration_is_drawn_when_given(data: ReportData, page: Element) -> None:
-    assert not any("Reliability" in alt for alt in pictures_in(page))
-    with_bins = replace(data, calibration=[(0.1, 0.2, 1234), (0.9, 0.7, 56)])
-    alts = list(pictures_in(read_html(render_page(with_bins))))
-    assert [alt for alt in alts if "Reliability" in alt] == alts[1:2]

@@ -9,6 +9,7 @@ import matplotlib
 import pytest
 
 from rxweave.embed.train import Epoch
+from rxweave.rank.reliability import Bin
 from rxweave.report.figures import loss_curves, rank_curves, ranking_beside_prior, reliability, type_curves
 from rxweave.report.page import ReportData
 
@@ -89,7 +90,7 @@ def test_every_method_stands_beside_the_prior(data: ReportData) -> None:
 
 
 def test_reliability_tells_the_pairs_in_each_bin() -> None:
-    found = texts(reliability([(0.05, 0.0, 12_345), (0.95, 1.0, 7)]))
+    found = texts(reliability([Bin(0.05, 0.0, 0.0, 0.1, 12_345, 0), Bin(0.95, 1.0, 0.6, 1.0, 7, 7)]))
     assert {"12,345", "7", "perfect", "ranker"} <= set(found)
 
 

@@ -1,4 +1,4 @@
-"""Pictures that `validate.plots` does not have: training, ranking beside the prior, calibration.
+"""Pictures that `validate.plots` does not have: training, ranking beside the prior, reliability.
 
 All are SVG bytes. Figures are built without pyplot, so that nothing global is left behind.
 """
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from rxweave.embed.train import Epoch
 from rxweave.rank.metrics import Estimate, RankingMetrics
+from rxweave.rank.reliability import Bin
 from rxweave.validate.plots import COLOURS, MARKERS, SETTINGS_LOCK
 
 DEGREE_PRIOR = "degree prior"
@@ -105,19 +106,21 @@ def ranking_beside_prior(metrics: Mapping[str, RankingMetrics]) -> bytes:
     return _svg(figure)
 
 
-def reliability(calibration: Sequence[tuple[float, float, int]]) -> bytes:
-    """Draw the share of true pairs against the mean predicted probability of each bin, as SVG.
+def reliability(bins: Sequence[Bin]) -> bytes:
+    """Draw the share of treatments against the mean predicted probability of each bin, as SVG.
 
-    Bins are (mean predicted, share true, number of pairs); the dashed diagonal is perfect calibration.
+    Bars are the bins' 95 % intervals, the numbers their pairs; the dashed diagonal is perfect calibration.
     """
-    figure, (axes,) = _panels(1, width=4.8, height=4.2)
+    figure, (axes,) = _panels(1, width=5.2, height=4.4)
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="perfect")
-    predicted, true, _ = zip(*calibration, strict=True)
-    axes.plot(predicted, true, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, label="ranker")
-    for x, y, pairs in calibration:
-        axes.annotate(f"{pairs:,}", (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
-    axes.set_xlim(-0.05, 1.02)
-    axes.set_ylim(-0.02, 1.1)
+    predicted, observed = [each.predicted for each in bins], [each.observed for each in bins]
+    axes.vlines(predicted, [each.low for each in bins], [each.high for each in bins], color=COLOURS[0], alpha=0.45)
+    axes.plot(predicted, observed, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, label="ranker")
+    for each in bins:
+        place = (each.predicted, each.observed)
+        axes.annotate(f"{each.pairs:,}", place, (6, -11), textcoords="offset points", fontsize=8)
+    axes.set_xlim(-0.05, 1.08)
+    axes.set_ylim(-0.06, 1.06)
     axes.set_xlabel("Mean predicted probability of treatment")
     axes.set_ylabel("Share that are treatments")
     axes.legend(frameon=False, loc="upper left")

@@ -13,6 +13,7 @@ from rxweave.graph.build import Graph
 from rxweave.graph.split import PARTS, Split
 from rxweave.kg.tables import Truth
 from rxweave.rank.metrics import Estimate, RankingMetrics, SideMetrics
+from rxweave.rank.reliability import Reliability
 from rxweave.report.figures import DEGREE_PRIOR
 from rxweave.validate.collapse import CollapseReport
 from rxweave.validate.verdict import Verdict
@@ -89,11 +90,12 @@ def metrics_summary(
     verdict: Verdict,
     truth: Truth | None,
     seed: object,
+    reliability: Reliability | None = None,
 ) -> dict[str, object]:
     """Give the content of `metrics.json`: what was measured, plain enough for `artifacts.write_json`.
 
-    `methods` holds each method's RankingMetrics with every interval, `verdict.problems` each finding that is
-    not good, `embeddings` the measures of each node type.
+    `methods` holds each method's RankingMetrics with every interval, `reliability` that of the ranker's probabilities
+    with its bins, `verdict.problems` each finding that is not good, `embeddings` the measures of each node type.
     """
     return {
         "graph": {
@@ -106,6 +108,7 @@ def metrics_summary(
         | {"removed_facts": len(split.removed)}
         | {"unit": split.unit, "kept_relations": split.kept, "notes": split.notes},
         "methods": {method: asdict(measured) for method, measured in metrics.items()},
+        "reliability": None if reliability is None else asdict(reliability),
         "oracle_auroc": None if truth is None else truth.oracle_auroc,
         "verdict": {
             "level": verdict.level,

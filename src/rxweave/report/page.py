@@ -23,6 +23,7 @@ from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.rank.metrics import RankingMetrics
+from rxweave.rank.reliability import LIKELY, Reliability
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
 from rxweave.report.figures import (
     DEGREE_PRIOR,
@@ -70,8 +71,8 @@ class ReportData:
     """The columns of `rank.matrix.predictions_table`; None when ranking was refused."""
     manifest: dict[str, object]
     """Settings, seed, versions, times and peak memory, as `artifacts.write_json` takes them."""
-    calibration: list[tuple[float, float, int]] | None = None
-    """Mean predicted probability, share that are treatments, and number of pairs of each bin."""
+    reliability: Reliability | None = None
+    """Of the ranker's probabilities, on the test treatments; None when nothing was ranked."""
 
 
 def write_report(data: ReportData, html: Path, metrics_json: Path) -> None:
@@ -91,6 +92,7 @@ def summary_of(data: ReportData) -> dict[str, object]:
         metrics=data.metrics,
         collapse=data.collapse,
         verdict=data.verdict,
+        reliability=data.reliability,
         truth=data.kg.truth,
         seed=seed_of(data.manifest),
     )
@@ -118,6 +120,7 @@ def render_page(data: ReportData) -> str:
             prior_name=DEGREE_PRIOR,
             prior=data.metrics.get(DEGREE_PRIOR),
             oracle_share=_oracle_share(data),
+            likely=LIKELY,
             top=top_new(data.predictions, data.graph).to_dicts() if data.predictions is not None else [],
             by_disease=_by_disease(data),
             nodes=node_counts(data.graph, data.training),
@@ -166,8 +169,8 @@ def _pictures(data: ReportData) -> dict[str, str]:
         drawn["ranks"] = partial(rank_curves, data.history)
         drawn["alike"] = partial(type_curves, data.history, "mean_cosine")
         drawn["twins"] = partial(type_curves, data.history, "duplicate_rate")
-    if data.calibration:
-        drawn["reliability"] = partial(reliability, data.calibration)
+    if data.reliability:
+        drawn["reliability"] = partial(reliability, data.reliability.curve)
     return {name: _data_uri(draw()) for name, draw in drawn.items()}
 
 
