@@ -17,6 +17,7 @@ from rxweave import console
 from rxweave.config import RunSettings
 from rxweave.embed.history import Epoch
 from rxweave.embed.store import Embeddings
+from rxweave.epoch_line import _duration
 from rxweave.graph.build import Graph
 from rxweave.kg.tables import (
     EDGE_COLUMNS,
@@ -317,7 +318,7 @@ def test_a_watch_that_nobody_wrote_logs_warnings(caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, "0 s"), (89.0, "89 s"), (91.0, "2 min"), (5401.0, "1.5 h")])
 def test_durations_are_short(seconds: float, told: str) -> None:
-    assert console._duration(seconds) == told
+    assert _duration(seconds) == told
 
 
 def test_settings_under_a_preset_show_its_values(capsys: pytest.CaptureFixture[str]) -> None:

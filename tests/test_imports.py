@@ -15,8 +15,8 @@ STAGES = ["kg", "graph", "embed", "validate", "rank", "cluster", "report"]
 """A stage may import itself and the stages before it."""
 FOUNDATION = ["errors", "artifacts", "config", "__init__"]
 """May be imported by all, and import one another only."""
-TOP = ["watch", "workspace", "finished_run", "usefulness", "pipeline", "settings", "api", "console", "options"]
-TOP += ["tensorboard", "benchmark", "readiness", "loading", "terminal", "cluster_command", "export"]
+TOP = ["watch", "epoch_line", "workspace", "finished_run", "usefulness", "pipeline", "settings", "api", "console"]
+TOP += ["options", "tensorboard", "benchmark", "readiness", "loading", "terminal", "cluster_command", "export"]
 TOP += ["leads", "rank_command", "finished_commands", "cli", "__main__"]
 """Stand above the stages; no stage may import them."""
 HEAVY = ["torch", "polars", "numpy", "scipy", "sklearn", "xgboost", "pydantic", "rich.table", "matplotlib"]

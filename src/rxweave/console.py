@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +20,11 @@ from rich.text import Text
 
 from rxweave.artifacts import plain
 from rxweave.config import RunSettings
-from rxweave.embed.history import UNKNOWN, Epoch
+from rxweave.embed.history import Epoch
 from rxweave.embed.place import this_place
+from rxweave.epoch_line import EpochLine
 from rxweave.graph.build import Graph
-from rxweave.kg.tables import KnowledgeGraph, Roles
+from rxweave.kg.tables import KnowledgeGraph
 from rxweave.pipeline import RunResult
 from rxweave.rank.metrics import Estimate, RankingMetrics
 from rxweave.settings import known_fields
@@ -54,10 +54,7 @@ class RichWatch(Watch):
     def __init__(self, num_epochs: int, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet or not this_place().first)
         self.num_epochs = num_epochs
-        self.roles: Roles | None = None
-        self.measured: Epoch | None = None
-        self.held_out = UNKNOWN
-        self.seconds: deque[float] = deque(maxlen=10)
+        self.line = EpochLine(num_epochs)
         self.bars = Progress(
             TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=10),
@@ -83,15 +80,10 @@ class RichWatch(Watch):
         self.console.print(_text(name, "bold"))
 
     def training(self, graph: Graph) -> None:
-        self.roles, self.measured, self.held_out = graph.roles, None, UNKNOWN
-        self.seconds.clear()
+        self.line.begin(graph)
 
     def epoch(self, epoch: Epoch) -> None:
-        self.measured = epoch if epoch.effective_rank else self.measured
-        self.held_out = self.held_out if math.isnan(epoch.held_out) else epoch.held_out
-        self.seconds.append(epoch.seconds)
-        losses = f"link {epoch.link:.3f} contr {epoch.contrastive:.3f} total {epoch.total:.3f}"
-        told = [losses, *self._measures(), *self._held_out(), self._costs(epoch)]
+        told = self.line.parts(epoch)
         detail = (" · " if self.console.width >= _WIDE_ENOUGH else "\n").join(told)
         self.bars.update(
             self.task,
@@ -101,36 +93,8 @@ class RichWatch(Watch):
             detail=detail,
             visible=True,
         )
-        every = max(1, self.num_epochs // 10)
-        due = epoch.number % every == 0 or epoch.number == self.num_epochs or self.measured is epoch
-        if not self.console.is_terminal and due:
+        if not self.console.is_terminal and self.line.is_due(epoch):
             self.console.print(_text(f"  epoch {epoch.number}/{self.num_epochs}: {' · '.join(told)}"), soft_wrap=True)
-
-    def _measures(self) -> list[str]:
-        """What was last measured of drugs and diseases; of neither, of the type with the lowest effective rank."""
-        if self.measured is None:
-            return []
-        ranks, cosines, twins = (
-            self.measured.effective_rank,
-            self.measured.mean_cosine,
-            self.measured.duplicate_rate,
-        )
-        roles = () if self.roles is None else (self.roles.drug, self.roles.disease)
-        shown = [name for name in roles if name in ranks] or [min(ranks, key=ranks.__getitem__)]
-        told = ["effective rank " + ", ".join(f"{_clean(name)} {ranks[name]:.0f}" for name in shown)]
-        if all(name in cosines and name in twins for name in shown):
-            told.append("cosine " + ", ".join(f"{cosines[name]:.2f}" for name in shown))
-            told.append("twins " + ", ".join(f"{twins[name]:.1%}" for name in shown))
-        return told
-
-    def _held_out(self) -> list[str]:
-        return [] if math.isnan(self.held_out) else [f"held-out MRR {self.held_out:.3f}"]
-
-    def _costs(self, epoch: Epoch) -> str:
-        """Seconds per epoch and time left, by the last ten epochs, and the most memory held."""
-        pace = sum(self.seconds) / len(self.seconds)
-        told = [f"{pace:.1f} s/epoch", f"{_duration(pace * (self.num_epochs - epoch.number))} left"]
-        return " · ".join(told + ([f"peak {epoch.peak_memory / 1e9:.1f} GB"] if epoch.peak_memory else []))
 
     def progress(self, what: str, share: float) -> None:
         self.bars.update(
@@ -149,13 +113,6 @@ class _TimeLeft(TimeRemainingColumn):
 
     def render(self, task: Task) -> Text:
         return Text("") if task.fields["detail"] else super().render(task)
-
-
-def _duration(seconds: float) -> str:
-    """`45 s`, `12 min` or `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def print_run(result: RunResult) -> None:

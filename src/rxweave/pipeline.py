@@ -110,39 +110,16 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             work.check_free()
 
     with work.stage("split", work.graph):
-        split = make_split(graph, settings.split, seed=seed)
+        split, training = split_checked(graph, settings)
         for note in split.notes:
             watch.note(note)
         work.results["split"] = split.notes
-        training = training_graph(graph, split)
-        check_no_leaks(training, split)
-        scored_relations(training)  # refuses now what could only fail after training
         work.begin()
         write_kg(kg, work.graph)
         write_split(split, graph, work.graph / "split.parquet")
 
     with work.stage("embed", work.embeddings):
-        watch.training(training)
-        trained = train(
-            training,
-            settings.embed,
-            seed=seed,
-            on_epoch=watch.epoch,
-            on_note=watch.note,
-            on_warning=watch.warning,
-            checkpoint=work.checkpoint,
-            resume=resume,
-            held_out=HeldOut.of(split),
-        )
-        work.results["device"] = trained.device
-        work.results["attention"] = asdict(trained.attention)
-        work.results["precision"] = asdict(trained.precision)
-        work.results["memory"] = trained.memory.plain()
-        embeddings = describe(trained, settings, split)
-        write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
-        save_model(trained, training, settings.embed, seed, work.embeddings)
-        write_history(trained.history, work.embeddings / "training.parquet")
-        work.results["warnings"] = [text for epoch in trained.history for text in epoch.warnings.values()]
+        trained, embeddings = embed(training, split, work, resume=resume)
 
     with work.stage("validate"):
         scores = {"HGT decoder": decoder_scores(trained, training)} | baseline_scores(training, split.train)
@@ -191,6 +168,42 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
         )
         write_report(data, work.reporting / "report.html", work.reporting / "metrics.json")
     return RunResult(kg, verdict, metrics, predictions, work.root / "08_reporting" / "report.html", work)
+
+
+def split_checked(graph: Graph, settings: RunSettings) -> tuple[Split, Graph]:
+    """Give the split and the training graph, which is proven to hold no held-out pair and can score treatments."""
+    split = make_split(graph, settings.split, seed=settings.seed)
+    training = training_graph(graph, split)
+    check_no_leaks(training, split)
+    scored_relations(training)  # refuses now what could only fail after training
+    return split, training
+
+
+def embed(training: Graph, split: Split, work: Workspace, *, resume: bool | None = None) -> tuple[Trained, Embeddings]:
+    """Train on the training graph; write the embeddings, the model and its history into `work.embeddings`."""
+    settings, watch = work.settings, work.watch
+    watch.training(training)
+    trained = train(
+        training,
+        settings.embed,
+        seed=settings.seed,
+        on_epoch=watch.epoch,
+        on_note=watch.note,
+        on_warning=watch.warning,
+        checkpoint=work.checkpoint,
+        resume=resume,
+        held_out=HeldOut.of(split),
+    )
+    work.results["device"] = trained.device
+    work.results["attention"] = asdict(trained.attention)
+    work.results["precision"] = asdict(trained.precision)
+    work.results["memory"] = trained.memory.plain()
+    embeddings = describe(trained, settings, split)
+    write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
+    save_model(trained, training, settings.embed, settings.seed, work.embeddings)
+    write_history(trained.history, work.embeddings / "training.parquet")
+    work.results["warnings"] = [text for epoch in trained.history for text in epoch.warnings.values()]
+    return trained, embeddings
 
 
 def assist(

@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -37,13 +37,21 @@ _PRODUCTS = {
     ),
     "06_models/embeddings": (
         "hgt_embeddings.*",
+        "hgt_flattened_embeddings.parquet",
         "model.safetensors",
         "config.json",
         "history.json",
         "training.parquet",
     ),
-    "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj"),
-    "07_model_output": ("clusters_*.parquet", "clusters_*.csv", "predictions.parquet", "predictions.csv"),
+    "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj", "evaluation.json"),
+    "07_model_output": (
+        "clusters_*.parquet",
+        "clusters_*.csv",
+        "predictions.parquet",
+        "predictions.csv",
+        "ranked_results.parquet",
+        "ranked_results.csv",
+    ),
     "08_reporting": ("clusters_*.html", "clusters_*.json", "report.html", "metrics.json"),
 }
 """What a run writes into each folder, beside `manifest.json`; nothing else there is ever touched."""
@@ -69,6 +77,8 @@ class Workspace:
     inputs: tuple[InputFile, ...] = ()
     stages: list[dict[str, object]] = field(default_factory=list)
     results: dict[str, object] = field(default_factory=dict)
+    unfinished: str = _UNFINISHED
+    """Folder below the root for unfinished output; steps that may run at once have one each."""
 
     @property
     def graph(self) -> Path:
@@ -95,7 +105,7 @@ class Workspace:
         return self.root / _CHECKPOINT
 
     def _folder(self, name: str) -> Path:
-        return self.root / _UNFINISHED / self._place(name)
+        return self.root / self.unfinished / self._place(name)
 
     def _place(self, name: str) -> str:
         return f"{name}/{self.kg_name or 'graph'}" if name == "02_graph" else name
@@ -122,32 +132,39 @@ class Workspace:
 
     def begin(self) -> None:
         """Make the place for unfinished output, and empty it of what a killed run left."""
-        if (self.root / _UNFINISHED).exists():
-            shutil.rmtree(self.root / _UNFINISHED)
-        (self.root / _UNFINISHED).mkdir(parents=True)
+        if (self.root / self.unfinished).exists():
+            shutil.rmtree(self.root / self.unfinished)
+        (self.root / self.unfinished).mkdir(parents=True)
 
     def publish(self, *names: str) -> None:
         """Move the complete run to its place; of an earlier run nothing remains, and nothing else is touched."""
-        for name, patterns in _products(names):
-            place = self.root / self._place(name)
-            for pattern in ("manifest.json", *patterns):
-                for path in place.glob(pattern):
-                    path.unlink()
-        for staged in sorted((self.root / _UNFINISHED).rglob("*")):
-            if staged.is_file():
-                target = self.root / staged.relative_to(self.root / _UNFINISHED)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                staged.replace(target)
-        self.discard()
+        self.replace(_products(names))
         if not names:
             self.checkpoint.unlink(missing_ok=True)
             with suppress(OSError):  # something else lies there
                 self.checkpoint.parent.rmdir()
 
+    def replace(self, products: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+        """Move what is complete to its place, and first remove what an earlier run left there.
+
+        `products` are folders, such as 06_models/ranker, each with the patterns of the files to remove.
+        """
+        for name, patterns in products:
+            place = self.root / self._place(name)
+            for pattern in ("manifest.json", *patterns):
+                for path in place.glob(pattern):
+                    path.unlink()
+        for staged in sorted((self.root / self.unfinished).rglob("*")):
+            if staged.is_file():
+                target = self.root / staged.relative_to(self.root / self.unfinished)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(target)
+        self.discard()
+
     def discard(self) -> None:
         """Remove unfinished output, if there is any."""
-        if (self.root / _UNFINISHED).exists():
-            shutil.rmtree(self.root / _UNFINISHED)
+        if (self.root / self.unfinished).exists():
+            shutil.rmtree(self.root / self.unfinished)
 
     @contextmanager
     def stage(self, name: str, *folders: Path) -> Iterator[None]:
