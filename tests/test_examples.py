@@ -21,3 +21,12 @@ def test_embed_your_graph_finds_diseases_of_the_same_module(tmp_path: Path, caps
     modules = [int(name.rpartition("::")[2]) % 6 for name in nearest]
     assert modules.count(0) >= 4
     assert "verdict: " in capsys.readouterr().out
+
+
+def test_the_table_of_a_new_disease_fits_the_demo_graph() -> None:
+    from rxweave.kg.added import read_addition
+    from rxweave.kg.demo import demo_kg
+
+    found = read_addition(EXAMPLES / "new_disease.tsv", demo_kg())
+    assert found.nodes["node_name"].to_list() == ["my disease"]
+    assert found.num_facts == len((EXAMPLES / "new_disease.tsv").read_text().splitlines()) - 1

@@ -18,6 +18,7 @@ FOUNDATION = ["errors", "artifacts", "config", "__init__"]
 TOP = ["watch", "epoch_line", "workspace", "finished_run", "usefulness", "pipeline", "settings", "api", "console"]
 TOP += ["options", "tensorboard", "benchmark", "readiness", "loading", "terminal", "cluster_command", "export"]
 TOP += ["leads", "rank_command", "finished_commands", "cli", "__main__"]
+TOP += ["added_nodes", "added_command", "embed_command"]
 """Stand above the stages; no stage may import them."""
 HEAVY = ["torch", "polars", "numpy", "scipy", "sklearn", "xgboost", "pydantic", "rich.table", "matplotlib"]
 

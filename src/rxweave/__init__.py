@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from rxweave.added_nodes import Added as Added
+    from rxweave.added_nodes import add_nodes as add_nodes
     from rxweave.api import generate_hgt_embeddings as generate_hgt_embeddings
     from rxweave.cluster.clusters import Clusters as Clusters
     from rxweave.cluster.clusters import cluster_nodes as cluster_nodes
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from rxweave.validate.verdict import judge as judge
 
 _HOME = {
+    "Added": "rxweave.added_nodes",
+    "add_nodes": "rxweave.added_nodes",
     "generate_hgt_embeddings": "rxweave.api",
     "Clusters": "rxweave.cluster.clusters",
     "cluster_nodes": "rxweave.cluster.clusters",

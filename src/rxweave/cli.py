@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rxweave import finished_commands
 from rxweave.benchmark.commands import app as benchmark
+from rxweave.embed_command import embed, propose
 from rxweave.loading import commands as loading
 from rxweave.options import (
     Batching,
@@ -44,9 +45,6 @@ from rxweave.options import (
     Types,
 )
 from rxweave.readiness.commands import app as readiness
-
-if TYPE_CHECKING:
-    from rxweave.config import RunSettings
 
 app = typer.Typer(
     name="rxweave",
@@ -126,7 +124,7 @@ def run(
         override or [],
     )
     if fit:
-        _propose(settings, as_json=as_json)
+        propose(settings, as_json=as_json)
         return
     with RichWatch(settings.embed.num_epochs, quiet=as_json) as shown, logged(tensorboard, shown) as watch:
         result = run_pipeline(settings, out, watch=watch, force=force, resume=resume)
@@ -170,68 +168,7 @@ def build(
     print_load_report(*build_tables(settings, out, force=force))
 
 
-@app.command()
-def embed(
-    edges: Annotated[Path, typer.Argument(help="A graph file or folder.")],
-    output: Annotated[Path, typer.Argument(help="The CSV to write; a Parquet file of the same name lies beside it.")],
-    seed: Seed = None,
-    include_node_types: Types = None,
-    limit_nodes: Limit = None,
-    preset: Preset = None,
-    embedding_dim: Dim = None,
-    hidden_dim: Hidden = None,
-    num_layers: Layers = None,
-    num_heads: Heads = None,
-    num_epochs: Epochs = None,
-    learning_rate: Rate = None,
-    edge_sample_size: Facts = None,
-    accumulation_steps: Parts = None,
-    batching: Batching = None,
-    contrastive_weight: Contrast = None,
-    similarity_threshold: Similar = None,
-    device: Device = None,
-    on_collapse: Collapse = None,
-    resume: Resume = None,
-    tensorboard: TensorBoard = None,
-    fit: Fit = False,
-    override: Override = None,
-) -> None:
-    """Embed every node of a graph, with all its facts (nothing is held out, so nothing can be evaluated)."""
-    from rxweave.api import embed_graph
-    from rxweave.console import RichWatch
-    from rxweave.settings import settings_from
-    from rxweave.tensorboard import tensorboard as logged
-
-    settings = settings_from(
-        {
-            "load.kg": str(edges),
-            "load.include_node_types": include_node_types,
-            "load.limit_nodes": limit_nodes,
-            "preset": preset,
-            "embed.embedding_dim": embedding_dim,
-            "embed.hidden_dim": hidden_dim,
-            "embed.num_layers": num_layers,
-            "embed.num_heads": num_heads,
-            "embed.num_epochs": num_epochs,
-            "embed.learning_rate": learning_rate,
-            "embed.edge_sample_size": edge_sample_size,
-            "embed.accumulation_steps": accumulation_steps,
-            "embed.batching": batching,
-            "embed.contrastive_weight": contrastive_weight,
-            "embed.similarity_threshold": similarity_threshold,
-            "embed.device": device,
-            "embed.on_collapse": on_collapse,
-            "seed": seed,
-        },
-        override or [],
-    )
-    if fit:
-        _propose(settings)
-        return
-    with RichWatch(settings.embed.num_epochs) as shown, logged(tensorboard, shown) as watch:
-        facts = embed_graph(settings, output, watch=watch, resume=resume)
-    typer.echo(json.dumps(facts, indent=2))
-    raise typer.Exit(1 if facts["verdict"] == "collapsed" else 0)
+app.command()(embed)
 
 
 @app.command()
@@ -327,25 +264,6 @@ def settings(preset: Preset = None) -> None:
 
 loading.add_to(app)
 finished_commands.add_to(app)
-
-
-def _propose(settings: RunSettings, *, as_json: bool = False) -> None:
-    """Print the command that was given, changed so that it fits this machine."""
-    import shlex
-
-    from rxweave.embed.memory_fit import propose
-    from rxweave.pipeline import load
-
-    # All facts, of which training holds some out: a little more than it will take.
-    found = propose(load(settings)[1], settings.embed)
-    given = shlex.join(part for part in sys.argv[1:] if part != "--fit")
-    command = f"rxweave {given} {found.options()}".strip()
-    if as_json:
-        typer.echo(json.dumps({"command": command, "changes": dict(found.changes), "memory": found.plan.plain()}))
-    else:
-        typer.echo(found.plan.told(), err=True)
-        typer.echo("It fits as it is:" if not found.changes else "It fits with these settings:", err=True)
-        typer.echo(command)
 
 
 def wait_asleep() -> None:

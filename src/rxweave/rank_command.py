@@ -13,6 +13,8 @@ from rxweave.options import Json
 if TYPE_CHECKING:
     import polars as pl
 
+PERCENTILES = ("percentile_for_disease", "percentile_for_drug")
+
 NOT_COMPARABLE = (
     "Probabilities order the pairs of this list; between diseases they compare only as far as calibration holds: the "
     "percentages say how many of all drugs for the disease, and of all diseases for the drug, score lower."
@@ -48,12 +50,13 @@ def rank(
     if as_json:
         typer.echo(json.dumps(shown.to_dicts(), indent=2))
         return
-    _print(shown, of_disease=disease is not None, length=len(found))
+    show_leads(shown, of_disease=disease is not None, length=len(found))
     if csv is not None:
         typer.echo(f"All {len(found):,} pairs: {csv}")
 
 
-def _print(shown: pl.DataFrame, *, of_disease: bool, length: int) -> None:
+def show_leads(shown: pl.DataFrame, *, of_disease: bool, length: int) -> None:
+    """Print the best pairs of one disease, or of one drug, as a table."""
     from rich.console import Console
 
     from rxweave.terminal import table, text
@@ -71,8 +74,7 @@ def _print(shown: pl.DataFrame, *, of_disease: bool, length: int) -> None:
             text(row[f"{other}_name"]),
             text(row[f"{other}_id"]),
             f"{row['prob_treats']:.3f} {row['confidence']}",
-            f"{row['percentile_for_disease']:.1f}",
-            f"{row['percentile_for_drug']:.1f}",
+            *("" if row[name] is None else f"{row[name]:.1f}" for name in PERCENTILES),
             "yes" if row["known"] else "",
         )
     console.print(listed)

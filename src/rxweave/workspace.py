@@ -42,6 +42,7 @@ _PRODUCTS = {
         "config.json",
         "history.json",
         "training.parquet",
+        "added/*.parquet",
     ),
     "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj", "evaluation.json"),
     "07_model_output": (
@@ -51,6 +52,8 @@ _PRODUCTS = {
         "predictions.csv",
         "ranked_results.parquet",
         "ranked_results.csv",
+        "added/*.parquet",
+        "added/*.csv",
     ),
     "08_reporting": ("clusters_*.html", "clusters_*.json", "report.html", "metrics.json"),
 }

@@ -7,6 +7,7 @@ Matching ignores case. An id may be written bare (`DB00945`), with its source (`
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
@@ -79,20 +80,30 @@ def find_node(kg: KnowledgeGraph, text: str, *, node_type: str | None = None) ->
     Raises InputError with the closest names for a text that means no node, and with all the nodes for one that
     means several.
     """
-    wanted = _wanted(text)
+    _wanted(text)
+    return node_finder(kg, node_type=node_type)(text)
+
+
+def node_finder(kg: KnowledgeGraph, *, node_type: str | None = None) -> Callable[[str], Node]:
+    """Give `find_node` of one graph and type, for many texts: what nodes are called is laid out once."""
     written = _written(kg, _nodes_of(kg, node_type))
-    hits = written.filter(pl.col("low") == wanted)
-    for exactly in (True, False):
-        for what in ("id", "name", "synonym"):
-            found = hits.filter(pl.col("what") == what)
-            if exactly:
-                found = found.filter(pl.col("written") == text.strip())
-            nodes = [Node(**row) for row in found.select(_NODE).unique().sort("node_key").iter_rows(named=True)]
-            if len(nodes) == 1:
-                return nodes[0]
-            if nodes:
-                raise _ambiguous(text, nodes, node_type)
-    raise _unknown(kg, text, written, node_type)
+
+    def find(text: str) -> Node:
+        wanted = _wanted(text)
+        hits = written.filter(pl.col("low") == wanted)
+        for exactly in (True, False):
+            for what in ("id", "name", "synonym"):
+                found = hits.filter(pl.col("what") == what)
+                if exactly:
+                    found = found.filter(pl.col("written") == text.strip())
+                nodes = [Node(**row) for row in found.select(_NODE).unique().sort("node_key").iter_rows(named=True)]
+                if len(nodes) == 1:
+                    return nodes[0]
+                if nodes:
+                    raise _ambiguous(text, nodes, node_type)
+        raise _unknown(kg, text, written, node_type)
+
+    return find
 
 
 def closest_names(kg: KnowledgeGraph, text: str, *, node_type: str | None = None, at_most: int = 3) -> list[Node]:
