@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from rxweave import pipeline
+from rxweave.artifacts import script_json
 from rxweave.cli import main
-from rxweave.cluster.page import _as_script
 from rxweave.cluster.write import file_name
 from rxweave.finished_run import EMBEDDINGS
 from rxweave.settings import settings_from
@@ -108,7 +108,7 @@ def test_a_new_run_takes_the_clusters_of_the_old_one_away(run_folder: Path, tmp_
 
 
 def test_names_cannot_leave_the_script_they_stand_in() -> None:
-    text = _as_script({"n": ["</script><b>&"]})
+    text = script_json({"n": ["</script><b>&"]})
     assert "<" not in text
     assert json.loads(text) == {"n": ["</script><b>&"]}
 

@@ -7,9 +7,10 @@ import typer
 from rxweave.cluster_command import cluster
 from rxweave.export.commands import export
 from rxweave.rank_command import rank
+from rxweave.report_command import report
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add `rxweave rank`, `cluster` and `export` to the command line."""
-    for command in (rank, cluster, export):
+    """Add `rxweave rank`, `cluster`, `export` and `report` to the command line."""
+    for command in (rank, cluster, export, report):
         app.command()(command)

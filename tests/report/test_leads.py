@@ -5,22 +5,27 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from report_data import DISEASES, Element, read_html
+from report_data import DISEASES, DRUGS, Element, predictions_of, read_html
 
+from rxweave.graph.build import Graph
+from rxweave.graph.filtered_ranks import expected_ranks
+from rxweave.graph.split import PARTS, random_split, training_graph
+from rxweave.rank.shared_genes import common_neighbours
 from rxweave.report.page import ReportData, render_page
+from rxweave.report.per_disease import NAMED, NUM_DRUGS, per_disease
+
+
+def id_in(cell: Element) -> str:
+    return cell.find_all("small", class_="id")[0].text
 
 
 def pairs_in(page: Element) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
-    """(drug id, disease id) of the overall table, and drug ids by disease id of the other."""
-
-    def id_in(cell: Element) -> str:
-        return cell.find("small", class_="id").text
-
+    """(drug id, disease id) of the overall table, and drug ids by disease id of the parts on one disease each."""
     top = [(id_in(row[1]), id_in(row[2])) for row in page.find("table", id="top").rows()]
-    by_disease = {}
-    for body in page.find("table", id="leads").find_all("tbody"):
-        heading, *rows = body.find_all("tr")
-        by_disease[id_in(heading)] = [id_in(row.find_all("td")[0]) for row in rows]
+    by_disease = {
+        id_in(part.find("summary")): [id_in(row[0]) for row in part.find("table", class_="leads").rows()]
+        for part in page.find_all("details", class_="disease")
+    }
     return top, by_disease
 
 
@@ -34,7 +39,7 @@ def test_new_predictions_are_the_likeliest_pairs_that_are_not_known(data: Report
     assert top == new[:10]
     assert len(by_disease) == DISEASES
     for disease, drugs in by_disease.items():
-        assert drugs == [drug for drug, d in new if d == disease][:5]
+        assert drugs == [drug for drug, d in new if d == disease][:NUM_DRUGS]
 
 
 def ids_of(data: ReportData, pairs: np.ndarray) -> list[tuple[str, str]]:
@@ -44,12 +49,82 @@ def ids_of(data: ReportData, pairs: np.ndarray) -> list[tuple[str, str]]:
     return [(drugs[int(d)][1:], diseases[int(s)][1:]) for d, s in pairs]
 
 
-def test_diseases_with_most_test_pairs_come_first(data: ReportData, page: Element) -> None:
-    _, by_disease = pairs_in(page)
-    tested = [disease for _, disease in ids_of(data, data.split.test)]
-    counts = [tested.count(disease[1:]) for disease in by_disease]
-    assert counts == sorted(counts, reverse=True)
-    assert counts[0] > counts[-1]
+def test_diseases_with_most_recorded_treatments_come_first_then_those_with_most_test_pairs(data: ReportData) -> None:
+    assert data.predictions is not None
+    known, tested = ([disease for _, disease in ids_of(data, p)] for p in (data.split.known, data.split.test))
+    found = per_disease(data.predictions, data.graph, data.training, data.split, most_known=4, most_tested=DISEASES)
+    recorded = [known.count(each.id[1:]) for each in found]
+    held_out = [tested.count(each.id[1:]) for each in found]
+    assert [each.num_known for each in found] == recorded
+    assert [each.counts["test"] for each in found] == held_out
+    assert recorded[:4] == sorted(recorded, reverse=True)[:4]
+    assert held_out[4:] == sorted(held_out[4:], reverse=True)
+    assert len({each.id for each in found}) == DISEASES
+    assert recorded[4] < recorded[3] or held_out != sorted(held_out, reverse=True)
+
+
+def test_known_treatments_stand_where_the_filtered_rank_puts_them(data: ReportData) -> None:
+    assert data.predictions is not None
+    scores = np.empty((DRUGS, DISEASES))
+    row_of = [{key: i for i, key in enumerate(data.graph.nodes["node_key"][data.graph.rows_of(t)])}
+              for t in ("drug", "disease")]  # fmt: skip
+    for row in data.predictions.iter_rows(named=True):
+        scores[row_of[0][row["drug_key"]], row_of[1][row["disease_key"]]] = -row["rank"]
+    expected = {}
+    for part in PARTS:
+        pairs = getattr(data.split, part)
+        ranks = expected_ranks(scores.T, pairs[:, ::-1], data.split.known[:, ::-1])
+        expected |= {
+            (drug, disease, part): rank for (drug, disease), rank in zip(ids_of(data, pairs), ranks, strict=True)
+        }
+    found = {
+        (place.drug_id[1:], each.id[1:], place.part): place.place
+        for each in per_disease(data.predictions, data.graph, data.training, data.split)
+        for place in each.places
+    }
+    assert found == expected
+
+
+def test_a_disease_tells_what_its_leads_rest_on(data: ReportData, page: Element) -> None:
+    assert data.predictions is not None
+    ids = dict(data.graph.nodes.select("node_key", "node_id").rows())
+    genes: dict[str, set[str]] = {}
+    for relation, facts in zip(data.training.relations, data.training.facts, strict=True):
+        if relation.name == "target":
+            for drug, gene in facts.T:
+                keys = data.graph.nodes["node_key"]
+                genes.setdefault(ids[keys[int(drug)]], set()).add(keys[int(gene)])
+    first = per_disease(data.predictions, data.graph, data.training, data.split)[0]
+    assert first.num_genes == 0  # this graph joins no disease to a gene
+    assert all(lead["num_shared"] == 0 for lead in first.leads)
+    trained = [drug for drug, disease in ids_of(data, data.split.train) if disease == first.id[1:]]
+    assert first.counts["train"] == len(trained)
+    told = page.find_all("details", class_="disease")[0].find("p", class_="rests").text
+    assert told.startswith(f"Rests on {len(trained)} treatments in training (")
+    assert "0 genes" in told
+    for lead in first.leads:
+        assert lead["drug_treats"] == sum(drug == lead["drug_id"][1:] for drug, _ in ids_of(data, data.split.train))
+
+
+def test_shared_genes_are_named_the_rarest_first(small_graph: Graph) -> None:
+    split = random_split(small_graph, seed=0)
+    training = training_graph(small_graph, split)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(small_graph.num_of("drug"), small_graph.num_of("disease"))).astype(np.float32)
+    found = per_disease(predictions_of(scores, small_graph, split), small_graph, training, split)
+    common = common_neighbours(training)
+    names = small_graph.nodes["node_name"].to_list()
+    rows = {key: row for row, key in enumerate(small_graph.nodes["node_key"])}
+    first = [small_graph.rows_of(t).start for t in ("drug", "disease")]
+    shared = [lead for each in found for lead in each.leads if lead["num_shared"]]
+    assert shared
+    for each in found:
+        for lead in each.leads:
+            ends = rows[lead["drug_key"]] - first[0], rows[lead["disease_key"]] - first[1]
+            assert lead["num_shared"] == common[ends]
+            degrees = [training.degrees[names.index(name)] for name in lead["shared"]]
+            assert degrees == sorted(degrees)
+            assert len(lead["shared"]) == min(NAMED, lead["num_shared"])
 
 
 def test_a_recorded_contraindication_is_pointed_out(data: ReportData, page: Element) -> None:
@@ -89,7 +164,8 @@ def test_refused_ranking_stands_in_a_box_and_shows_no_predictions(refused: Eleme
     box = refused.find("div", id="refused")
     assert "ranking was refused" in box.text
     assert "embeddings have collapsed" in box.text
-    assert refused.find_all("table", id="leads") == refused.find_all("table", id="top") == []
+    assert refused.find_all("table", class_="leads") == refused.find_all("table", id="top") == []
+    assert refused.find_all("div", id="search") == refused.find_all("script", id="every-disease") == []
     assert page.find_all("div", id="refused") == []
 
 

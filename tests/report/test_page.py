@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from dataclasses import replace
 from importlib.resources import files
@@ -12,7 +13,18 @@ from report_data import NASTY, Element, made_up_run, read_html
 
 from rxweave.report.page import ReportData, render_page, write_report
 
-SECTIONS = ["verdict", "ranking", "reliability", "predictions", "training", "geometry", "graph", "load", "made"]
+SECTIONS = [
+    "verdict",
+    "ranking",
+    "reliability",
+    "predictions",
+    "flyers",
+    "training",
+    "geometry",
+    "graph",
+    "load",
+    "made",
+]
 REFERRING = {"src", "href", "xlink:href", "action", "srcset", "data", "poster", "background", "formaction"}
 
 
@@ -65,9 +77,11 @@ def test_the_search_for_outside_references_finds_them(html: str, planted: str) -
 
 def test_names_from_the_data_are_text_not_markup(html: str, page: Element) -> None:
     assert "<script>alert" not in html
-    (script,) = page.find_all("script")
+    searched, script = page.find_all("script")
     assert "alert(1)" not in script.text
-    assert NASTY in page.find("table", id="leads").text
+    assert any(NASTY in name for name, _ in json.loads(searched.text)["drugs"])
+    assert NASTY in page.find_all("table", class_="leads")[0].text
+    assert NASTY in page.find_all("table", class_="flyers")[0].text
     assert NASTY in page.find("table", id="top").text
     assert "HGT <decoder>" in page.find("table", id="headline").text
     assert "disease –off-label <use>→ drug" in page.find("table", id="facts").text
@@ -85,7 +99,7 @@ def test_a_nasty_graph_name_is_text_in_the_title_too() -> None:
 
 def test_templates_and_style_are_part_of_the_package() -> None:
     there = {part.name for part in files("rxweave.report").iterdir()}
-    assert {"template.html.j2", "macros.html.j2", "style.css", "filter.js"} <= there
+    assert {"template.html.j2", "macros.html.j2", "style.css", "search.js"} <= there
 
 
 def test_the_same_run_gives_the_same_page(data: ReportData, html: str) -> None:
@@ -133,13 +147,16 @@ def test_language_alternative_texts_and_header_scopes_are_given(page: Element) -
     assert all(len(image.attributes["alt"]) > 20 for image in page.find_all("img"))
     headers = page.find_all("th")
     assert headers
-    assert {th.attributes["scope"] for th in headers} == {"col", "colgroup", "row", "rowgroup"}
+    assert {th.attributes["scope"] for th in headers} == {"col", "colgroup", "row"}
     assert page.find("label").attributes["for"] == page.find("input").attributes["id"]
 
 
 def test_predictions_can_be_read_without_scripts(page: Element) -> None:
-    assert "hidden" in page.find("p", id="filter").attributes
-    assert not any("hidden" in row.attributes for row in page.find("table", id="leads").find_all("tr"))
+    assert "hidden" in page.find("div", id="search").attributes
+    assert "needs JavaScript" in page.find("noscript").text
+    tables = page.find_all("table", class_="leads")
+    assert tables
+    assert not any("hidden" in row.attributes for table in tables for row in table.find_all("tr"))
 
 
 def test_it_says_twice_that_predictions_are_no_medical_advice(page: Element, refused: Element) -> None:

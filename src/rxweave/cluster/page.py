@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 
 import polars as pl
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from rxweave import __version__
+from rxweave.artifacts import script_json
 from rxweave.cluster.clusters import CLUSTERED, Clusters
 
 TOP_TERMS = 8
@@ -28,7 +28,7 @@ def render_page(found: Clusters, *, title: str) -> str:
         states=dict(found.nodes["state"].value_counts().sort("state").iter_rows()),
         clustered=CLUSTERED,
         groups=_groups(found),
-        data=_as_script(_points(found)),
+        data=script_json(_points(found)),
     )
 
 
@@ -59,11 +59,3 @@ def _groups(found: Clusters) -> list[dict[str, object]]:
         }
         for row in found.clusters.iter_rows(named=True)
     ]
-
-
-def _as_script(value: object) -> str:
-    """JSON that cannot end the script element it stands in, whatever a name holds."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text

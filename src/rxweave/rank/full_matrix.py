@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 from rxweave.errors import InputError
 from rxweave.graph.filtered_ranks import values_at
@@ -82,8 +82,8 @@ def top_of_matrix(
                 None
                 if negatives is None or not len(negatives)
                 else float(top.weights(values_at(scores, negatives)).mean()),
-                _evenness(inside.sum(axis=1, dtype=np.float64), n),
-                _evenness(inside.sum(axis=0, dtype=np.float64), n),
+                evenness(inside.sum(axis=1, dtype=np.float64), n),
+                evenness(inside.sum(axis=0, dtype=np.float64), n),
             )
         )
     return tuple(found)
@@ -110,8 +110,11 @@ def find_tops(open_scores: Float32[np.ndarray, "drugs diseases"], tops: Sequence
     return lengths, found
 
 
-def _evenness(counts: Float[np.ndarray, " nodes"], n: int) -> float:
-    """Entropy of the counts over that of the most even ones; 1 where there is no choice."""
+def evenness(counts: Float[np.ndarray, " nodes"] | Int[np.ndarray, " nodes"], n: int) -> float:
+    """Give the entropy of the counts, of which n are to be shared out, over that of the most even ones: 0 to 1.
+
+    1 where there is no choice. `counts` has an entry for every node, also for those that got none.
+    """
     most = np.log(min(n, len(counts)))
     share = counts[counts > 0] / counts.sum()
     # Counts of tied pairs are shared out, and so can be more even than n whole pairs.

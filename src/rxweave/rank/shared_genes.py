@@ -37,7 +37,7 @@ def _shared(training: Graph, weight: Float[np.ndarray, " nodes"]) -> Float32[np.
             f"{training.name} has no type of genes for drugs and diseases to share. Name it with -o load.gene_type=…, "
             "or leave these methods out."
         )
-    drugs, diseases = (_touched(training, role, roles.gene) for role in (roles.drug, roles.disease))
+    drugs, diseases = (touched_genes(training, role, roles.gene) for role in (roles.drug, roles.disease))
     weighted = (drugs * weight[None, training.rows_of(roles.gene)]).tocsr()
     scores = np.empty((drugs.shape[0], diseases.shape[0]), np.float32)
     for start in range(0, diseases.shape[0], BLOCK):
@@ -45,8 +45,8 @@ def _shared(training: Graph, weight: Float[np.ndarray, " nodes"]) -> Float32[np.
     return scores
 
 
-def _touched(graph: Graph, node_type: str, gene: str) -> sp.csr_array:
-    """0/1, nodes of the type × genes."""
+def touched_genes(graph: Graph, node_type: str, gene: str) -> sp.csr_array:
+    """Give which genes each node of a type has a fact with, whatever its relation: 0/1, nodes of the type × genes."""
     rows, genes = graph.rows_of(node_type), graph.rows_of(gene)
     found = [np.empty((2, 0), np.int64)]
     for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):

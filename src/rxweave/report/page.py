@@ -22,6 +22,7 @@ from rxweave.embed.train import Epoch
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
 from rxweave.kg.tables import KnowledgeGraph
+from rxweave.rank.flyers import FEW, concentrations
 from rxweave.rank.metrics import RankingMetrics
 from rxweave.rank.reliability import LIKELY, Reliability
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
@@ -33,9 +34,11 @@ from rxweave.report.figures import (
     reliability,
     type_curves,
 )
-from rxweave.report.leads import top_new, top_new_per_disease
+from rxweave.report.leads import top_new
 from rxweave.report.manifest import manifest_tables, seed_of
 from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
+from rxweave.report.per_disease import MOST_KNOWN, MOST_TESTED, NUM_PLACES, per_disease
+from rxweave.report.search import search_data
 from rxweave.validate.collapse import CollapseReport
 from rxweave.validate.plots import cosine_matrix, pca_map, spectrum
 from rxweave.validate.verdict import Verdict
@@ -121,8 +124,11 @@ def render_page(data: ReportData) -> str:
             prior=data.metrics.get(DEGREE_PRIOR),
             oracle_share=_oracle_share(data),
             likely=LIKELY,
-            top=top_new(data.predictions, data.graph).to_dicts() if data.predictions is not None else [],
-            by_disease=_by_disease(data),
+            **_of_predictions(data),
+            few=FEW,
+            most_known=MOST_KNOWN,
+            most_tested=MOST_TESTED,
+            num_places=NUM_PLACES,
             nodes=node_counts(data.graph, data.training),
             facts=fact_counts(data.graph, data.training),
             removed=removed_counts(data.split),
@@ -132,12 +138,17 @@ def render_page(data: ReportData) -> str:
     )
 
 
-def _by_disease(data: ReportData) -> list[list[dict[str, object]]]:
-    """The top new predictions as one list of rows per disease."""
+def _of_predictions(data: ReportData) -> dict[str, object]:
+    """What is told of new pairs; nothing, when nothing was ranked."""
     if data.predictions is None:
-        return []
-    rows = top_new_per_disease(data.predictions, data.graph, data.split.test)
-    return [part.to_dicts() for part in rows.partition_by("disease_key", maintain_order=True)]
+        return {"top": [], "diseases": [], "search": None, "flyers": ()}
+    sizes = (data.graph.num_of(data.graph.roles.drug), data.graph.num_of(data.graph.roles.disease))
+    return {
+        "top": top_new(data.predictions, data.graph).to_dicts(),
+        "diseases": per_disease(data.predictions, data.graph, data.training, data.split),
+        "search": search_data(data.predictions),
+        "flyers": concentrations(data.predictions, *sizes),
+    }
 
 
 def _oracle_share(data: ReportData) -> dict[str, float]:

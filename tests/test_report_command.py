@@ -1,0 +1,109 @@
+"""`rxweave report`: a finished run's report made again, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from rxweave import pipeline
+from rxweave.cli import main
+from rxweave.errors import InputError
+from rxweave.finished_report import read_report_data, report_again
+from rxweave.settings import settings_from
+
+OPTIONS = [
+    "embed.embedding_dim=32",
+    "embed.hidden_dim=32",
+    "embed.feature_dim=32",
+    "embed.num_epochs=12",
+    "embed.learning_rate=0.003",
+    "rank.num_trees=10",
+    "rank.num_draws=1",
+    "rank.features.groups=degrees,profiles",
+    "embed.device=cpu",
+]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    assert pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), out).predictions is not None
+    return out
+
+
+@pytest.fixture
+def copied(run_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run_folder, tmp_path / "run"))
+
+
+def rxweave(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["rxweave", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def without_stages(page: str) -> str:
+    """A page up to the run's record: the run itself could not yet tell how long its report would take."""
+    return page[: page.index('<section id="made">')]
+
+
+def test_the_report_made_again_is_that_of_the_run(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reporting = copied / "08_reporting"
+    page, numbers = (reporting / "report.html").read_text(), (reporting / "metrics.json").read_text()
+    (reporting / "report.html").unlink()
+    assert rxweave(monkeypatch, "report", "--run", copied) == 0
+    assert without_stages((reporting / "report.html").read_text()) == without_stages(page)
+    assert (reporting / "metrics.json").read_text() == numbers
+
+
+def test_json_says_where_it_is(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rxweave(monkeypatch, "report", "--run", copied, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["bytes"] == (copied / "08_reporting" / "report.html").stat().st_size < 15e6
+
+
+def test_reliability_of_a_run_that_did_not_measure_it_is_measured(copied: Path) -> None:
+    path = copied / "08_reporting" / "metrics.json"
+    measured = json.loads(path.read_text())
+    before = measured.pop("reliability")
+    path.write_text(json.dumps(measured))
+    found = read_report_data(copied).reliability
+    assert found is not None
+    assert found.ece == pytest.approx(before["ece"], abs=1e-6)
+    (copied / "06_models" / "ranker" / "model_0.ubj").unlink()
+    assert read_report_data(copied).reliability is None
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda run: (run / "08_reporting" / "metrics.json").unlink(), "no output folder of a finished rxweave run"),
+        (lambda run: (run / "08_reporting" / "metrics.json").write_text("{"), "metrics.json cannot be read"),
+        (lambda run: (run / "08_reporting" / "metrics.json").write_text("[]"), "it holds a list, no object"),
+        (lambda run: (run / "08_reporting" / "metrics.json").write_text("{}"), "does not hold the metrics"),
+        (lambda run: (run / "06_models" / "embeddings" / "history.json").write_text("[1]"), "no history of training"),
+        (lambda run: shutil.rmtree(run / "06_models" / "embeddings"), "no output folder"),
+    ],
+    ids=["no metrics", "cut short", "a list", "empty", "no history", "no embeddings"],
+)
+def test_a_folder_without_a_whole_run_is_refused_and_its_page_stays(copied: Path, break_it: object, told: str) -> None:
+    assert callable(break_it)
+    break_it(copied)
+    page = (copied / "08_reporting" / "report.html").read_bytes()
+    with pytest.raises(InputError, match=told):
+        report_again(copied)
+    assert (copied / "08_reporting" / "report.html").read_bytes() == page
+
+
+def test_a_wrong_folder_is_one_message_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rxweave(monkeypatch, "report", "--run", tmp_path) == 2
+    assert "no output folder of a finished rxweave run" in capsys.readouterr().err
