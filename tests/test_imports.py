@@ -11,7 +11,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src" / "rxweave"
 
-STAGES = ["kg", "graph", "embed", "validate", "rank", "cluster", "report"]
+STAGES = ["kg", "graph", "embed", "validate", "rank", "cluster", "explain", "report"]
 """A stage may import itself and the stages before it."""
 FOUNDATION = ["errors", "artifacts", "config", "__init__"]
 """May be imported by all, and import one another only."""
@@ -20,6 +20,7 @@ TOP += ["options", "tensorboard", "benchmark", "readiness", "loading", "terminal
 TOP += ["leads", "rank_command", "finished_commands", "cli", "__main__"]
 TOP += ["added_nodes", "added_command", "embed_command"]
 TOP += ["finished_report", "report_command"]
+TOP += ["explain_run", "explain_command"]
 """Stand above the stages; no stage may import them."""
 HEAVY = ["torch", "polars", "numpy", "scipy", "sklearn", "xgboost", "pydantic", "rich.table", "matplotlib"]
 

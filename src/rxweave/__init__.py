@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rxweave.embed.store import Embeddings as Embeddings
     from rxweave.embed.train import train as train
     from rxweave.errors import RxweaveError as RxweaveError
+    from rxweave.explain_run import explain_pair as explain_pair
     from rxweave.export.export import export_run as export_run
     from rxweave.graph.build import Graph as Graph
     from rxweave.graph.build import build_graph as build_graph
@@ -60,6 +61,7 @@ _HOME = {
     "Embeddings": "rxweave.embed.store",
     "train": "rxweave.embed.train",
     "RxweaveError": "rxweave.errors",
+    "explain_pair": "rxweave.explain_run",
     "export_run": "rxweave.export.export",
     "Graph": "rxweave.graph.build",
     "build_graph": "rxweave.graph.build",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import typer
 
 from rxweave.cluster_command import cluster
+from rxweave.explain_command import explain
 from rxweave.export.commands import export
 from rxweave.rank_command import rank
 from rxweave.report_command import report
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add `rxweave rank`, `cluster`, `export` and `report` to the command line."""
-    for command in (rank, cluster, export, report):
+    """Add `rxweave rank`, `explain`, `cluster`, `export` and `report` to the command line."""
+    for command in (rank, explain, cluster, export, report):
         app.command()(command)

@@ -23,6 +23,7 @@ from rxweave.graph.leaks import check_no_leaks, check_no_leaks_in_embeddings
 from rxweave.graph.split import Split, training_graph
 from rxweave.graph.split_store import read_split
 from rxweave.kg.store import read_kg
+from rxweave.kg.tables import KnowledgeGraph
 from rxweave.validate.read import read_embeddings
 
 EMBEDDINGS = "06_models/embeddings"
@@ -35,6 +36,8 @@ class FinishedRun:
     """What a run left that its embeddings can be judged by."""
 
     folder: Path
+    kg: KnowledgeGraph
+    """All facts, the held-out ones too: for names, never for scores."""
     settings: EmbedSettings
     seed: int
     training: Graph
@@ -85,7 +88,8 @@ def read_run(folder: Path) -> FinishedRun:
             f"{folder} is no output folder of rxweave run ({EMBEDDINGS}/hgt_embeddings.parquet is missing)."
         )
     encoder, decoder, learnt, config = load_model(place)
-    graph = build_graph(read_kg(folder / "02_graph" / str(config["graph"] or "graph")))
+    kg = read_kg(folder / "02_graph" / str(config["graph"] or "graph"))
+    graph = build_graph(kg)
     split = read_split(folder / "02_graph" / str(config["graph"] or "graph") / "split.parquet", graph)
     training = training_graph(graph, split)
     check_no_leaks(training, split)
@@ -99,6 +103,6 @@ def read_run(folder: Path) -> FinishedRun:
             "types differ. Make the run again: rxweave run."
         )
     return FinishedRun(
-        folder, EmbedSettings(**config["settings"]), int(config["seed"]), training, split, embeddings, encoder, decoder,
-        learnt,
+        folder, kg, EmbedSettings(**config["settings"]), int(config["seed"]), training, split, embeddings, encoder,
+        decoder, learnt,
     )  # fmt: skip

@@ -115,7 +115,7 @@ def demo_kg(*, num_nodes: int = 3000, num_edges: int = 60_000, seed: int = 0) ->
     nodes = _node_table(sizes)
     keys = {node_type: nodes.filter(node_type=node_type)["node_key"] for node_type in sizes}
     edges = pl.concat([_edge_table(kind, facts[kind.relation.name], keys) for kind in KINDS])
-    truth = _truth(probability, facts[INDICATION.relation.name], keys)
+    truth = _truth(probability, facts[INDICATION.relation.name], populations, keys)
     return KnowledgeGraph(
         name="demo",
         nodes=nodes,
@@ -346,6 +346,7 @@ def _edge_table(kind: _Kind, pairs: Int[np.ndarray, "2 facts"], keys: dict[str, 
 def _truth(
     probability: Float[np.ndarray, "drugs diseases"],
     treated: Int[np.ndarray, "2 treatments"],
+    populations: dict[str, _Population],
     keys: dict[str, pl.Series],
 ) -> Truth:
     drugs, diseases = probability.shape
@@ -358,7 +359,12 @@ def _truth(
             "probability": probability.ravel(),
         }
     )
-    return Truth(float(roc_auc_score(drawn.ravel(), probability.ravel())), scores)
+    parts = []
+    for node_type, population in populations.items():
+        node, mechanism = np.nonzero(population.mechanisms)
+        part = population.mechanisms[node, mechanism]
+        parts.append(pl.DataFrame({"node_key": keys[node_type].gather(node), "mechanism": mechanism, "part": part}))
+    return Truth(float(roc_auc_score(drawn.ravel(), probability.ravel())), scores, pl.concat(parts))
 
 
 def _report(nodes: pl.DataFrame, edges: pl.DataFrame, seed: int, oracle_auroc: float) -> LoadReport:

@@ -111,6 +111,8 @@ class Truth:
     """AUROC, over all drug × disease pairs, of the true probability of treatment against the drawn treatments."""
     scores: pl.DataFrame = field(repr=False)
     """`drug_key, disease_key, probability`: the true probability of every drug–disease pair."""
+    mechanisms: pl.DataFrame | None = field(default=None, repr=False)
+    """`node_key, mechanism, part`: what share of itself a node has in each hidden mechanism that it takes part in."""
 
 
 @dataclass(frozen=True)
