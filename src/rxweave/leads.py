@@ -74,3 +74,18 @@ def _graph_of(run: Path) -> KnowledgeGraph:
             "finished rxweave run."
         )
     return read_kg(folders[0])
+
+
+def best_new(predictions: pl.LazyFrame, *, drugs_per_disease: int) -> pl.DataFrame:
+    """Give the pairs that are no known treatments and among the best of their disease, the likeliest first.
+
+    `predictions` are those of `rank.matrix.predictions_table`; `place` is added before its columns, counting the new
+    drugs of a disease from 1 to `drugs_per_disease`.
+    """
+    return (
+        predictions.filter(~pl.col("known"))
+        .select(pl.col("rank").rank("ordinal").over("disease_key").alias("place"), pl.all())
+        .filter(pl.col("place") <= drugs_per_disease)
+        .sort("rank")
+        .collect()
+    )

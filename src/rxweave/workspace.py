@@ -143,9 +143,13 @@ class Workspace:
         """Move the complete run to its place; of an earlier run nothing remains, and nothing else is touched."""
         self.replace(_products(names))
         if not names:
-            self.checkpoint.unlink(missing_ok=True)
-            with suppress(OSError):  # something else lies there
-                self.checkpoint.parent.rmdir()
+            self.forget_checkpoint()
+
+    def forget_checkpoint(self) -> None:
+        """Remove what training is resumed from: it is over, and its result in place."""
+        self.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):  # something else lies there
+            self.checkpoint.parent.rmdir()
 
     def replace(self, products: Sequence[tuple[str, tuple[str, ...]]]) -> None:
         """Move what is complete to its place, and first remove what an earlier run left there.
