@@ -259,8 +259,8 @@ def test_a_ranker_for_more_nodes_scores_known_pairs_as_before() -> None:
     with pytest.raises(InputError, match="not those that the ranker was fitted on"):
         ranker.features(wide, None)
     with pytest.raises(InputError, match="not those that the ranker was fitted on"):
-        ranker_for(ranker, wide, wide)
-    moved = ranker_for(ranker, training, wide)
+        ranker_for(ranker, wide, wide, None)
+    moved = ranker_for(ranker, training, wide, None)
     before = score_pairs(ranker, ranker.features(training, None)).treats
     after = score_pairs(moved, moved.features(wide, None)).treats
     drugs = wide.nodes["node_key"][wide.rows_of("drug")] != "drug|A|1"

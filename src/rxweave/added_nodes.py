@@ -89,7 +89,7 @@ def add_nodes(run: Path, file: Path) -> Added:
 def _predictions(
     run: Path, found: FinishedRun, training: Graph, everyone: Embeddings, new: np.ndarray, notes: list[str]
 ) -> pl.DataFrame:
-    ranker = ranker_for(Ranker.load(run / RANKER), found.training, training)
+    ranker = ranker_for(Ranker.load(run / RANKER), found.training, training, everyone)
     table = predictions_of_new(ranker, training, everyone, new, pl.scan_parquet(run / PREDICTIONS))
     treated = table.filter("known")["disease_key"].unique()
     diseases = training.nodes[new.tolist()].filter(node_type=training.roles.disease)

@@ -44,7 +44,7 @@ _PRODUCTS = {
         "training.parquet",
         "added/*.parquet",
     ),
-    "06_models/ranker": ("ranker.json", "drawn.npy", "model_*.ubj", "evaluation.json"),
+    "06_models/ranker": ("ranker.json", "drawn.npy", "members.safetensors", "model_*.ubj", "evaluation.json"),
     "07_model_output": (
         "clusters_*.parquet",
         "clusters_*.csv",

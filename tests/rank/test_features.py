@@ -211,7 +211,7 @@ def test_embedding_columns_are_products_or_the_vectors_themselves() -> None:
 def test_embeddings_that_are_needed_and_absent_are_refused() -> None:
     graph = random_graph(0)
     with pytest.raises(ConfigError, match="need embeddings and none were given"):
-        pair_features(graph, None, scale_of(graph), ALL, seed=0)
+        pair_features(graph, None, scale_of(graph), FeatureSettings(groups=("neighbours", "paths")), seed=0)
     without = pair_features(graph, None, NO_PATHS, FeatureSettings(groups=("degrees",)), seed=0)
     assert all(name.startswith("degree") for name in without.names)
 

@@ -17,7 +17,7 @@ from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
 from rxweave.rank.ranker import Ranker, fit_ranker
 
-SMALL = RankSettings(num_trees=30, max_depth=3, min_child_weight=1.0, negatives_per_positive=3, threads=1)
+SMALL = RankSettings(num_draws=3, num_trees=30, max_depth=3, min_child_weight=1.0, negatives_per_positive=3, threads=1)
 Fitted = tuple[Ranker, Graph, Split, Embeddings]
 
 
@@ -118,7 +118,7 @@ def test_a_saved_ranker_scores_exactly_as_before(fixture: str, request: pytest.F
     np.testing.assert_array_equal(scores_of((loaded, training, split, embeddings)), scores_of(fitted))
     assert loaded.settings == ranker.settings
     assert loaded.calibration == ranker.calibration
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".npy", ".ubj"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".npy", ".ubj", ".safetensors"}
 
 
 def test_incomplete_or_foreign_folders_are_refused(two_classes: Fitted, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_incomplete_or_foreign_folders_are_refused(two_classes: Fitted, tmp_path
     two_classes[0].save(tmp_path)
     described = json.loads((tmp_path / "ranker.json").read_text())
     (tmp_path / "ranker.json").write_text(json.dumps(described | {"saved_as": "something else"}))
-    with pytest.raises(InputError, match="says 'something else' where 'rxweave ranker 1' was expected"):
+    with pytest.raises(InputError, match="says 'something else' where 'rxweave ranker 2' was expected"):
         Ranker.load(tmp_path)
     (tmp_path / "ranker.json").write_text(json.dumps({k: v for k, v in described.items() if k != "scale"}))
     with pytest.raises(InputError, match="does not hold a complete ranker: 'scale'"):
@@ -170,7 +170,7 @@ def test_a_model_is_not_asked_about_pairs_it_was_told_are_unknown(two_classes: F
         expected[i] = np.mean([margins[m, i] for m in range(3) if m not in told])
     assert set(told_by) == {0, 1}
     expected -= np.log(ranker.class_weights[0])
-    np.testing.assert_allclose(ranker.score(rows, pairs)[:, 0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ranker.member_scores(rows, pairs)[0]["trees"], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_single_model_is_asked_about_every_pair() -> None:
@@ -272,3 +272,30 @@ def test_progress_names_each_stage_and_rises() -> None:
 def test_impossible_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name} is {value}; it must be"):
         RankSettings(**{name: value})
+
+
+@pytest.mark.parametrize("fixture", ["three_classes", "two_classes"])
+def test_the_score_blends_the_members_and_each_can_be_left_out(fixture: str, request: pytest.FixtureRequest) -> None:
+    ranker, training, split, embeddings = request.getfixturevalue(fixture)
+    pairs = all_pairs(training)
+    rows = ranker.features(training, embeddings).scoring_rows(pairs)
+    members, _ = ranker.member_scores(rows, pairs)
+    assert set(members) == {"trees", "linear", "bilinear"}
+    np.testing.assert_allclose(ranker.score(rows, pairs)[:, 0], ranker.blend(members), rtol=1e-5)
+    for values in members.values():
+        assert np.corrcoef(values, members["trees"])[0, 1] > 0.3
+    settings = SMALL.but(linear_weight=0.0, bilinear_weight=0.0)
+    alone = fit_ranker(training, split, embeddings, settings, seed=0)
+    only, _ = alone.member_scores(rows, pairs)
+    assert set(only) == {"trees"}
+    np.testing.assert_array_equal(only["trees"], members["trees"])
+    np.testing.assert_array_equal(alone.score(rows, pairs)[:, 0], members["trees"].astype(np.float32))
+
+
+def test_the_bilinear_member_refuses_embeddings_of_another_split() -> None:
+    graph = planted_graph()
+    split, training = split_at(graph, num_valid=12, num_test=20)
+    foreign = replace(embeddings_of(training, split), metadata={"split": "another"})
+    with pytest.raises(LeakError):
+        fit_ranker(training, split, foreign, SMALL, seed=0)
+    fit_ranker(training, split, foreign, SMALL.but(bilinear_inputs=("profiles",)), seed=0)

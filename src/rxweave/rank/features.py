@@ -2,10 +2,10 @@
 
 The features of a training row in fold k (`rank/folds.py`) are computed without any drug–disease fact of fold
 k: without its known treatments, its treatment degrees and its paths through drug–disease relations. A pair
-to be scored gets all training facts. Comparing the embeddings of the two ends directly is left out by
-default: embeddings are trained on the training pairs, so that comparison looks far better on them than on
-any other pair. They enter through the neighbours of known treatments, which no longer include the pair's own;
-what an embedding remembers of the pair itself is left in that cosine, and is why paths matter more.
+to be scored gets all training facts. What embeddings say is left out by default, be it the product of the two ends
+(`embeddings`) or the likeness to known treatments' ends (`neighbours`): embeddings are trained on the training pairs,
+so both look better on those than on any other pair. Embeddings enter the ranker by its bilinear member instead
+(`rank/bilinear.py`), which is fitted to all pairs at once with one penalty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The fitted ranker: boosted trees over pair features, averaged, calibrated, saved without pickle."""
+"""The fitted ranker: boosted trees, beside them a linear and a bilinear member; calibrated, saved without pickle."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 from jaxtyping import Float, Float32, Int
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 
 from rxweave.artifacts import atomic_path, write_json
@@ -20,12 +22,15 @@ from rxweave.errors import InputError, RxweaveError
 from rxweave.graph.build import Graph
 from rxweave.graph.leaks import check_not_joined
 from rxweave.graph.pairs import Pairs, pair_codes
+from rxweave.rank.bilinear import Bilinear
+from rxweave.rank.blend import TREES, Blend
 from rxweave.rank.calibration import Calibration
 from rxweave.rank.features import PairFeatures, aligned_vectors, pair_features
+from rxweave.rank.linear import LinearModel
 from rxweave.rank.paths import PathScale
 
 TREATS, NOT_TREAT, UNKNOWN = "treats", "not_treat", "unknown"
-SAVED_AS = "rxweave ranker 1"
+SAVED_AS = "rxweave ranker 2"
 """What the file `ranker.json` says it is."""
 
 
@@ -37,6 +42,10 @@ class Ranker:
     """
 
     boosters: tuple[xgb.Booster, ...]
+    linear: tuple[LinearModel, ...]
+    """Fitted to the same rows as the boosters, one each; none where its weight is 0."""
+    bilinear: Bilinear | None
+    blend: Blend
     settings: RankSettings
     classes: tuple[str, ...]
     class_weights: tuple[float, ...]
@@ -81,28 +90,53 @@ class Ranker:
     def score(self, rows: Float32[np.ndarray, "rows features"], pairs: Pairs) -> Float32[np.ndarray, "rows scores"]:
         """Give the log-odds of treatment of each pair, which order the pairs, from its row of features.
 
-        The mean over the models, but a model that was told in fitting that a pair is unknown is not asked
-        about that pair: its answer repeats the label, and some of the pairs drawn are treatments nobody has
-        recorded yet. (Out-of-bag scores for learning from positive and unlabelled pairs: Mordelet & Vert
-        2014.) A single model is asked about all.
-
-        With three classes a second column holds the log-odds of not_treat against unknown. Both are for the
-        mix of classes that was drawn, the weights of fitting taken out.
+        The blend (`rank.blend`) of the members' scores (`member_scores`). With three classes a second column holds the
+        trees' log-odds of not_treat against unknown. Both are for the mix of classes that was drawn, the weights of
+        fitting taken out.
         """
-        shift = np.log(np.array(self.class_weights))
+        members, harms = self.member_scores(rows, pairs)
+        columns = [self.blend(members), *([] if harms is None else [harms])]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def member_scores(
+        self, rows: Float32[np.ndarray, "rows features"], pairs: Pairs
+    ) -> tuple[dict[str, Float[np.ndarray, " rows"]], Float[np.ndarray, " rows"] | None]:
+        """Give each member's own score of treatment, and the trees' of not_treat against unknown (None: two classes).
+
+        Trees and linear models answer with the mean over them, but a model that was told in fitting that a pair is
+        unknown is not asked about that pair: its answer repeats the label, and some of the pairs drawn are treatments
+        nobody has recorded yet. (Out-of-bag scores for learning from positive and unlabelled pairs: Mordelet & Vert
+        2014.) A single model is asked about all.
+        """
         codes = pair_codes(pairs, self.num_diseases)
-        total = np.zeros((len(rows), len(self.classes) - 1))
-        asked = np.zeros((len(rows), 1))
-        for booster, drawn in zip(self.boosters, self.drawn, strict=True):
+        asked = np.zeros(len(rows))
+        trees, harms, linear = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
+        for i, (booster, drawn) in enumerate(zip(self.boosters, self.drawn, strict=True)):
             ask = np.full(len(rows), len(self.boosters) == 1) | ~np.isin(codes, drawn)
             asked[ask] += 1
             margin = booster.inplace_predict(rows, predict_type="margin")[ask].astype(np.float64)
-            if len(self.classes) == 2:
-                total[ask, 0] += margin - shift[0]
-            else:
-                treats, harms, unknown = (margin - shift).T
-                total[ask] += np.stack([treats - np.logaddexp(harms, unknown), harms - unknown], axis=1)
-        return (total / asked).astype(np.float32)
+            treats, not_treat = self._log_odds(margin)
+            trees[ask] += treats
+            harms[ask] += not_treat
+            if self.linear:
+                linear[ask] += self._log_odds(self.linear[i].margins(rows[ask]))[0]
+        found = {TREES: trees / asked}
+        if self.linear:
+            found["linear"] = linear / asked
+        if self.bilinear is not None:
+            found["bilinear"] = self.bilinear.scores(pairs)
+        return found, harms / asked if len(self.classes) == 3 else None
+
+    def _log_odds(
+        self, margins: Float[np.ndarray, "*_"]
+    ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+        """Give the log-odds of treats, and of not_treat against unknown (0 with two classes), of a model's margins."""
+        shift = np.log(np.array(self.class_weights))
+        if len(self.classes) == 2:
+            treats = margins.reshape(len(margins)) - shift[0]
+            return treats, np.zeros_like(treats)
+        treats, harms, unknown = (margins - shift).T
+        return treats - np.logaddexp(harms, unknown), harms - unknown
 
     def probabilities(self, scores: Float[np.ndarray, "rows scores"]) -> Float[np.ndarray, "rows classes"]:
         """Give the probability of each class from scores; rows sum to 1, and the first column never falls
@@ -121,13 +155,15 @@ class Ranker:
         return self.probabilities(self.score(rows, pairs))
 
     def save(self, folder: Path) -> None:
-        """Write `model_0.ubj`, `model_1.ubj`, … (XGBoost's own format), `drawn.npy` and, last,
-        `ranker.json`.
+        """Write `model_0.ubj`, `model_1.ubj`, … (XGBoost's own format), `members.safetensors` with the arrays of the
+        others, `drawn.npy` and, last, `ranker.json`.
         """
         # Without it a folder holds no ranker, so a save that is cut short leaves none that looks complete.
         (folder / "ranker.json").unlink(missing_ok=True)
         with atomic_path(folder / "drawn.npy") as temporary:
             np.save(temporary, self.drawn, allow_pickle=False)
+        with atomic_path(folder / "members.safetensors") as temporary:
+            save_file(self._arrays(), temporary)
         for i, booster in enumerate(self.boosters):
             with atomic_path(folder / f"model_{i}.ubj") as temporary:
                 booster.save_model(temporary)
@@ -143,10 +179,20 @@ class Ranker:
             "held_out": self.held_out,
             "kept": self.kept,
             "calibration": asdict(self.calibration),
+            "blend": asdict(self.blend),
+            "bilinear_deviation": None if self.bilinear is None else self.bilinear.deviation,
             "seed": self.seed,
             "xgboost": xgb.__version__,
         }
         write_json(folder / "ranker.json", described)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        found = {
+            f"linear.{i}.{name}": array for i, model in enumerate(self.linear) for name, array in vars(model).items()
+        }
+        if self.bilinear is not None:
+            found |= {"bilinear.drugs": self.bilinear.drugs, "bilinear.diseases": self.bilinear.diseases}
+        return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
     @staticmethod
     def load(folder: Path) -> Ranker:
@@ -166,9 +212,17 @@ class Ranker:
                 booster = xgb.Booster({"nthread": settings.threads})
                 booster.load_model(folder / f"model_{i}.ubj")
                 boosters.append(booster)
-            scale = found["scale"]
+            scale, deviation = found["scale"], found["bilinear_deviation"]
+            arrays = load_file(folder / "members.safetensors")
+            names, num_linear = LinearModel.__dataclass_fields__, settings.num_draws if settings.linear_weight else 0
+            linear = [LinearModel(**{n: arrays[f"linear.{i}.{n}"] for n in names}) for i in range(num_linear)]
             return Ranker(
                 boosters=tuple(boosters),
+                linear=tuple(linear),
+                bilinear=None
+                if deviation is None
+                else Bilinear(arrays["bilinear.drugs"], arrays["bilinear.diseases"], deviation),
+                blend=Blend(**found["blend"]),
                 settings=settings,
                 classes=tuple(found["classes"]),
                 class_weights=tuple(found["class_weights"]),
@@ -182,7 +236,7 @@ class Ranker:
                 calibration=Calibration(**found["calibration"]),
                 seed=found["seed"],
             )
-        except (OSError, ValueError, KeyError, TypeError, xgb.core.XGBoostError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, xgb.core.XGBoostError) as error:
             if isinstance(error, RxweaveError):
                 raise
             reason = str(error).strip().splitlines()[-1]

@@ -48,16 +48,27 @@ def similarity(
     Centring takes out what all nodes of a type share, which otherwise dominates every cosine (Mu & Viswanath
     2018). Nodes that are not `linked` or have a zero vector are left out of the mean and are not usable.
     """
+    unit, usable = centred_unit(vectors, linked)
+    known = known & usable
+    column = np.full(len(vectors), -1)
+    column[known] = np.arange(known.sum())
+    return Similarity(unit @ unit[known].T, column, usable)
+
+
+def centred_unit(
+    vectors: Float[np.ndarray, "nodes dim"], linked: Bool[np.ndarray, " nodes"]
+) -> tuple[Float32[np.ndarray, "nodes dim"], Bool[np.ndarray, " nodes"]]:
+    """Give the vectors of one type centred and of length 1, and which are usable; the others are zero.
+
+    Usable are those of linked nodes that are not zero; the mean is theirs.
+    """
     usable = linked & np.any(vectors != 0, axis=1)
     centred = np.zeros(vectors.shape, np.float64)
     if usable.any():
         centred[usable] = vectors[usable] - vectors[usable].mean(axis=0, dtype=np.float64)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = (centred / np.maximum(length, 1e-12)).astype(np.float32)
-    known = known & usable
-    column = np.full(len(vectors), -1)
-    column[known] = np.arange(known.sum())
-    return Similarity(unit @ unit[known].T, column, usable)
+    unit: Float32[np.ndarray, "nodes dim"] = (centred / np.maximum(length, 1e-12)).astype(np.float32)
+    return unit, usable
 
 
 def summarise(

@@ -40,6 +40,12 @@ def profile_similarities(
     return found
 
 
+def joined_profile(graph: Graph, steps: tuple[Step, ...]) -> sp.csr_array | None:
+    """Give the profile of all the `steps` side by side, a row of length 1 for each node; None when all are empty."""
+    parts = [unit for unit in (_unit(_weighted(step_matrix(graph, step))) for step in steps) if unit.nnz]
+    return _unit(sp.csr_array(sp.hstack(parts))) if parts else None
+
+
 def _weighted(matrix: sp.csr_array) -> sp.csr_array:
     """Weigh each column by its rarity; what all nodes have tells none from another and weighs nothing."""
     having = np.bincount(matrix.indices, minlength=matrix.shape[1])

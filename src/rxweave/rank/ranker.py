@@ -1,5 +1,5 @@
-"""Fitting the ranker: rows whose features never contain their own answer, several draws of negatives,
-calibration.
+"""Fitting the ranker: rows whose features never contain their own answer, several draws of negatives, a linear and a
+bilinear member beside the trees, calibration.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from rxweave.graph.leaks import (
 )
 from rxweave.graph.pairs import Pairs, pair_codes
 from rxweave.graph.split import Split
+from rxweave.rank.bilinear import fit_bilinear, side_vectors
+from rxweave.rank.blend import TREES, Blend
 from rxweave.rank.calibration import Calibration, fit_calibration
 from rxweave.rank.features import aligned_vectors, pair_features
+from rxweave.rank.linear import LinearModel, fit_linear
 from rxweave.rank.model import NOT_TREAT, TREATS, UNKNOWN, nodes_fingerprint
 from rxweave.rank.model import Ranker as Ranker
 from rxweave.rank.negatives import contraindicated_pairs, uniform_negatives
@@ -47,8 +50,9 @@ def fit_ranker(
     Rows are the treatments and contraindications of the training graph, and `num_draws` draws of other pairs;
     every row's features leave out the drug–disease facts of its fold, its own among them. Where a split holds out
     diseases (drugs) whole, folds are of diseases (drugs), so that no row knows more than those to be ranked do.
-    `embeddings` may be None when no feature group uses them. The validation part serves for the probabilities only,
-    never for the order of pairs; without it, scores stay uncalibrated.
+    `embeddings` may be None when no feature group uses them; the bilinear member then goes by profiles alone. The
+    validation part serves for the probabilities only, never for the order of pairs; without it, scores stay
+    uncalibrated.
 
     Raises LeakError when a held-out pair can be reached: through the training graph, through embeddings made
     for another split, or as a labelled row (drawn rows are not asked: see `negatives.uniform_negatives`).
@@ -105,14 +109,31 @@ def fit_ranker(
     shares = {TREATS: settings.treatment_weight, NOT_TREAT: settings.treatment_weight, UNKNOWN: 1.0}
     weights = tuple(shares[name] * per_model / sizes[name] for name in classes)
     label = np.repeat(np.arange(len(classes)), [sizes[name] for name in classes])
-    boosters = []
+    boosters: list[xgb.Booster] = []
+    linear: list[LinearModel] = []
     for i in range(settings.num_draws):
-        tell(f"fitting model {i + 1} of {settings.num_draws}", 0.4 + 0.5 * i / settings.num_draws)
+        tell(f"fitting model {i + 1} of {settings.num_draws}", 0.4 + 0.4 * i / settings.num_draws)
         start = len(labelled) + i * per_model
         mine = np.concatenate([rows[: len(labelled)], rows[start : start + per_model]])
         boosters.append(_fit_trees(mine, label, weights, settings, seed=seed * settings.num_draws + i))
+        if settings.linear_weight:
+            linear.append(fit_linear(mine, label, np.array(weights)[label], penalty=settings.linear_penalty))
+    bilinear = None
+    if settings.bilinear_weight:
+        tell("fitting the bilinear member", 0.8)
+        dim, inputs = settings.bilinear_dim, settings.bilinear_inputs
+        sides = side_vectors(training, vectors, inputs, dim=dim, seed=seed)
+        bilinear = fit_bilinear(sides, treated, penalty=settings.bilinear_penalty)
+    blend = {TREES: 1.0}
+    if settings.linear_weight:
+        blend["linear"] = settings.linear_weight
+    if bilinear is not None:
+        blend["bilinear"] = settings.bilinear_weight
     fitted = Ranker(
         boosters=tuple(boosters),
+        linear=tuple(linear),
+        bilinear=bilinear,
+        blend=Blend({TREES: 1.0}, {}, {}),  # until it is measured
         settings=settings,
         classes=classes,
         class_weights=weights,
@@ -126,6 +147,8 @@ def fit_ranker(
         calibration=Calibration(),
         seed=seed,
     )
+    measured = fitted.member_scores(rows[len(labelled) :], drawn)[0]
+    fitted = replace(fitted, blend=Blend.of(measured, blend))
     if len(split.valid) == 0:
         return fitted
     tell("calibrating", 0.9)
@@ -143,7 +166,7 @@ def _refuse_leaks(
 ) -> None:
     check_no_leaks(training, split)
     check_training_rows(labelled, split, training)
-    if embeddings is not None and settings.features.uses_embeddings:
+    if embeddings is not None and settings.uses_embeddings:
         check_no_leaks_in_embeddings(embeddings.metadata, split, training)
 
 

@@ -13,8 +13,8 @@ from rxweave.rank.matrix import score_pairs
 from rxweave.rank.ranker import fit_ranker
 
 FROM_EMBEDDINGS = ("neighbours", "embeddings")
-Groups = Callable[[tuple[str, ...]], tuple[str, ...]]
-"""Which feature groups a method uses, from those that are set."""
+Change = Callable[[RankSettings], RankSettings]
+"""How a method's ranker differs from the one that is set."""
 
 
 def _decoder(training: Graph, _split: Split, _seed: int, context: Context) -> Scores:
@@ -22,9 +22,9 @@ def _decoder(training: Graph, _split: Split, _seed: int, context: Context) -> Sc
     return treatment_scores(context.vectors.of_nodes, context.vectors.decoder, training)
 
 
-def _ranker(groups: Groups) -> Callable[[Graph, Split, int, Context], Scores]:
+def _ranker(change: Change) -> Callable[[Graph, Split, int, Context], Scores]:
     def score(training: Graph, split: Split, seed: int, context: Context) -> Scores:
-        settings = _with_groups(context.settings.rank, groups).but(threads=context.threads)
+        settings = change(context.settings.rank).but(threads=context.threads)
         embeddings = None if context.vectors is None else context.vectors.embeddings
 
         def tell(what: str, share: float) -> None:
@@ -36,29 +36,47 @@ def _ranker(groups: Groups) -> Callable[[Graph, Split, int, Context], Scores]:
     return score
 
 
-def _with_groups(settings: RankSettings, groups: Groups) -> RankSettings:
-    return settings.but(features=settings.features.but(groups=groups(settings.features.groups)))
+def _as_set(settings: RankSettings) -> RankSettings:
+    return settings
+
+
+def _hgt_only(settings: RankSettings) -> RankSettings:
+    more = tuple(group for group in settings.features.groups if group == "embeddings")
+    return _with_groups(settings, ("neighbours", "degrees", *more)).but(bilinear_inputs=("embeddings",))
+
+
+def _without_hgt(settings: RankSettings) -> RankSettings:
+    groups = tuple(group for group in settings.features.groups if group not in FROM_EMBEDDINGS)
+    return _with_groups(settings, groups or ("degrees",)).but(bilinear_inputs=("profiles",))
+
+
+def _trees_on(*groups: str) -> Change:
+    return lambda settings: _with_groups(settings, groups).but(linear_weight=0.0, bilinear_weight=0.0)
+
+
+def _with_groups(settings: RankSettings, groups: tuple[str, ...]) -> RankSettings:
+    return settings.but(features=settings.features.but(groups=groups))
 
 
 OURS = (
     Method(
         "rxweave",
-        "The whole ranker, with the feature groups that are set.",
-        _ranker(lambda groups: groups),
+        "The whole ranker, as it is set.",
+        _ranker(_as_set),
         needs="hgt",
         decided_by=("rank",),
     ),
     Method(
         "hgt-xgb",
-        "HGT embeddings by the neighbours of known treatments, degrees, XGBoost: no paths, no profiles.",
-        _ranker(lambda groups: ("neighbours", "degrees", *(group for group in groups if group == "embeddings"))),
+        "The ranker with HGT embeddings and degrees alone: no paths, no profiles.",
+        _ranker(_hgt_only),
         needs="hgt",
         decided_by=("rank",),
     ),
     Method(
         "without-hgt",
         "The whole ranker without what it has from embeddings: what the HGT adds is the difference.",
-        _ranker(lambda groups: tuple(group for group in groups if group not in FROM_EMBEDDINGS) or ("degrees",)),
+        _ranker(_without_hgt),
         decided_by=("rank",),
     ),
     Method("hgt-decoder", "The HGT's own DistMult decoder: what the embeddings say alone.", _decoder, needs="hgt"),
@@ -71,13 +89,13 @@ OURS = (
     Method(
         "paths-xgb",
         "Degree-weighted path counts and degrees, XGBoost; no embeddings (after Himmelstein et al. 2017).",
-        _ranker(lambda _: ("degrees", "paths")),
+        _ranker(_trees_on("degrees", "paths")),
         decided_by=("rank",),
     ),
     Method(
         "paths-only-xgb",
         "Degree-weighted path counts alone, XGBoost.",
-        _ranker(lambda _: ("paths",)),
+        _ranker(_trees_on("paths")),
         decided_by=("rank",),
     ),
 )

@@ -1,0 +1,128 @@
+"""The bilinear member of the ranker: treatment as a product of what is known of the drug and of the disease.
+
+Kernel ridge regression over all pairs at once, with the kernel of a pair the product of that of its drugs and that of
+its diseases (Kronecker regularised least squares; van Laarhoven, Nabuurs & Marchiori 2011 for drugs and their
+targets). With few numbers for each node it is solved exactly in one step, and scores a matrix of pairs as a product of
+two thin matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from sklearn.utils.extmath import randomized_svd
+
+from rxweave.graph.build import Graph
+from rxweave.graph.pairs import Pairs
+from rxweave.rank.neighbours import centred_unit
+from rxweave.rank.paths import graph_steps
+from rxweave.rank.profiles import joined_profile
+
+Sides = tuple[Float32[np.ndarray, "drugs _"], Float32[np.ndarray, "diseases _"]]
+"""Vectors of all drugs and of all diseases."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bilinear:
+    """Fitted factors: the value of a pair is the product of its drug's and its disease's."""
+
+    drugs: Float32[np.ndarray, "drugs dim"]
+    diseases: Float32[np.ndarray, "diseases dim"]
+    deviation: float
+    """Standard deviation of the value over all pairs, greater than 0."""
+
+    def scores(self, pairs: Pairs) -> Float[np.ndarray, " pairs"]:
+        """Give arcsinh(value / deviation) of each pair: few values are large, and those by orders of magnitude."""
+        # Pair by pair: a matrix product's last bits would hang on the block.
+        value = np.einsum("pd,pd->p", self.drugs[pairs[:, 0]], self.diseases[pairs[:, 1]], dtype=np.float64)
+        found: Float[np.ndarray, " pairs"] = np.arcsinh(value / self.deviation)
+        return found
+
+    def matrix(self, diseases: Int[np.ndarray, " block"]) -> Float32[np.ndarray, "drugs block"]:
+        """Give the same of all drugs with these diseases, fast; equal to `scores` but for rounding."""
+        value: Float32[np.ndarray, "drugs block"] = self.drugs @ self.diseases[diseases].T
+        value /= np.float32(self.deviation)
+        np.arcsinh(value, out=value)
+        return value
+
+
+def side_vectors(
+    graph: Graph,
+    vectors: Float[np.ndarray, "nodes dim"] | None,
+    inputs: Sequence[str],
+    *,
+    dim: int,
+    seed: int,
+) -> Sides:
+    """Give what the bilinear member knows of each drug and each disease of a TRAINING graph.
+
+    Of the `inputs`, "profiles" are the `dim` strongest directions of `profiles.joined_profile` (randomised SVD; Halko,
+    Martinsson & Tropp 2011), without any drug–disease fact; "embeddings" are `vectors`, in the graph's node order,
+    centred within their type and of length 1, zero for nodes without facts. Both weigh alike where there are both.
+    """
+    joining = set(graph.drug_disease_relations())
+    sides = []
+    for role in (graph.roles.drug, graph.roles.disease):
+        parts: list[Float[np.ndarray, "nodes _"]] = []
+        if "profiles" in inputs:
+            leaving = tuple(s for s in graph_steps(graph) if s.source_type == role and s.relation not in joining)
+            profile = joined_profile(graph, leaving)
+            if profile is not None:
+                rank = min(dim, min(profile.shape) - 1)
+                left, singular, _ = randomized_svd(profile, rank, n_iter=4, random_state=seed)
+                parts.append(left * singular)
+        if vectors is not None and "embeddings" in inputs:
+            rows = graph.rows_of(role)
+            parts.append(centred_unit(vectors[rows], graph.degrees[rows] > 0)[0])
+        count = graph.num_of(role)
+        joined = np.concatenate([np.empty((count, 0)), *parts], axis=1) / np.sqrt(max(1, len(parts)))
+        sides.append(joined.astype(np.float32))
+    return sides[0], sides[1]
+
+
+def fit_bilinear(sides: Sides, treated: Pairs, *, penalty: float) -> Bilinear | None:
+    """Fit a value near 1 for the treatments and near 0 for all other pairs, ridge `penalty`; None without inputs.
+
+    With A and B the vectors of drugs and diseases, A = U·diag(a)·Pᵀ and B = V·diag(b)·Qᵀ their singular values, and Y
+    the 0/1 matrix of treatments, the fitted values are U·[S / (S + penalty) ∘ UᵀYV]·Vᵀ with S = a²·(b²)ᵀ.
+    """
+    (u, a), (v, b) = (_directions(side) for side in sides)
+    if len(a) == 0 or len(b) == 0 or len(treated) == 0:
+        return None
+    strength = np.outer(a**2, b**2)
+    seen = np.einsum("pi,pj->ij", u[treated[:, 0]], v[treated[:, 1]], optimize=True)
+    core = strength / (strength + penalty) * seen
+    drugs, diseases = (u, v @ core.T) if len(a) <= len(b) else (u @ core, v)
+    # The variance of U·C·Vᵀ over all pairs, from its factors' own moments.
+    second = float(np.sum((drugs.T @ drugs) * (diseases.T @ diseases))) / (len(u) * len(v))
+    first = float(drugs.mean(axis=0) @ diseases.mean(axis=0))
+    deviation = np.sqrt(max(second - first**2, 0.0))
+    return Bilinear(drugs.astype(np.float32), diseases.astype(np.float32), float(deviation) or 1.0)
+
+
+def extended(
+    factors: Float32[np.ndarray, "nodes dim"],
+    vectors: Float32[np.ndarray, "nodes _"],
+    alike: Float[np.ndarray, "new nodes"],
+) -> Float32[np.ndarray, "new dim"]:
+    """Give the factors of nodes that come after fitting, from their products with the `vectors` of those before.
+
+    Factors are a linear map of the vectors, so new vectors are found from `alike` by least squares and mapped the same
+    way (the out-of-sample extension of a kernel; Bengio et al. 2004).
+    """
+    known = vectors.astype(np.float64)
+    back = np.linalg.pinv(known, rcond=1e-5)
+    found: Float32[np.ndarray, "new dim"] = (alike @ back.T @ (back @ factors)).astype(np.float32)
+    return found
+
+
+def _directions(
+    vectors: Float32[np.ndarray, "nodes dim"],
+) -> tuple[Float[np.ndarray, "nodes rank"], Float[np.ndarray, " rank"]]:
+    """Give the left singular vectors and singular values that are not noise."""
+    left, singular, _ = np.linalg.svd(vectors.astype(np.float64), full_matrices=False)
+    real = singular > 1e-6 * max(1.0, singular.max(initial=0.0))
+    return left[:, real], singular[real]

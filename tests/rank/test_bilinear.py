@@ -1,0 +1,75 @@
+"""The bilinear member against kernel ridge regression on all pairs, written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pair_graphs import random_graph, vectors_of
+from sklearn.kernel_ridge import KernelRidge
+
+from rxweave.rank.bilinear import Bilinear, extended, fit_bilinear, side_vectors
+
+
+def sides_of(num_drugs: int, num_diseases: int, dims: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return tuple(
+        rng.normal(size=(n, d)).astype(np.float32) for n, d in zip((num_drugs, num_diseases), dims, strict=True)
+    )
+
+
+TREATED = np.array([[0, 0], [1, 2], [3, 1], [3, 4]])
+
+
+@pytest.mark.parametrize("dims", [(3, 2), (2, 4), (9, 3), (9, 9)])
+def test_the_values_are_those_of_kernel_ridge_regression_on_every_pair(dims: tuple[int, int]) -> None:
+    a, b = sides_of(7, 6, dims)
+    kernel = np.kron(a @ a.T, b @ b.T).astype(np.float64)
+    truth = np.zeros((7, 6))
+    truth[TREATED[:, 0], TREATED[:, 1]] = 1
+    expected = KernelRidge(alpha=0.7, kernel="precomputed").fit(kernel, truth.ravel()).predict(kernel).reshape(7, 6)
+    fitted = fit_bilinear((a, b), TREATED, penalty=0.7)
+    assert fitted is not None
+    np.testing.assert_allclose(fitted.drugs @ fitted.diseases.T, expected, atol=2e-5)
+    assert fitted.deviation == pytest.approx(expected.std(), rel=1e-4)
+    pairs = np.stack(np.divmod(np.arange(42), 6), axis=1)
+    np.testing.assert_allclose(fitted.scores(pairs), np.arcsinh(expected / expected.std()).ravel(), atol=1e-3)
+    np.testing.assert_allclose(
+        fitted.matrix(np.array([5, 0])), fitted.scores(pairs).reshape(7, 6)[:, [5, 0]], atol=1e-5
+    )
+
+
+def test_without_vectors_or_treatments_there_is_no_such_member() -> None:
+    a, b = sides_of(7, 6, (3, 2))
+    assert fit_bilinear((a, b[:, :0]), TREATED, penalty=1.0) is None
+    assert fit_bilinear((a * 0, b), TREATED, penalty=1.0) is None
+    assert fit_bilinear((a, b), TREATED[:0], penalty=1.0) is None
+
+
+def test_what_it_knows_of_each_end_has_no_drug_disease_fact_in_it() -> None:
+    graph = random_graph(0)
+    facts = {r: np.zeros(graph.facts[r].shape[1], bool) for r in graph.drug_disease_relations()}
+    bare = graph.keep_facts(facts)
+    with_them, without = (side_vectors(g, None, ("profiles",), dim=4, seed=0) for g in (graph, bare))
+    for one, other in zip(with_them, without, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_profiles_and_embeddings_weigh_alike() -> None:
+    graph = random_graph(0)
+    vectors = vectors_of(graph)
+    drugs, _ = side_vectors(graph, vectors, ("profiles", "embeddings"), dim=500, seed=0)
+    alone, _ = side_vectors(graph, vectors, ("embeddings",), dim=500, seed=0)
+    profile, _ = side_vectors(graph, vectors, ("profiles",), dim=500, seed=0)
+    np.testing.assert_allclose(2 * (drugs @ drugs.T), alone @ alone.T + profile @ profile.T, atol=1e-4)
+    lengths = np.linalg.norm(alone, axis=1)
+    assert set(np.round(lengths, 4)) <= {0.0, 1.0}
+
+
+def test_a_new_node_with_the_vectors_of_an_old_one_gets_its_values() -> None:
+    a, b = sides_of(12, 6, (5, 4))
+    fitted = fit_bilinear((a, b), TREATED, penalty=0.7)
+    assert fitted is not None
+    alike = a[[3, 0]] @ a.T
+    drugs = extended(fitted.drugs, a, alike)
+    np.testing.assert_allclose(drugs, fitted.drugs[[3, 0]], atol=1e-4)
+    assert isinstance(fitted, Bilinear)
