@@ -19,7 +19,7 @@ TOP = ["watch", "epoch_line", "workspace", "finished_run", "usefulness", "pipeli
 TOP += ["options", "tensorboard", "benchmark", "readiness", "loading", "terminal", "cluster_command", "export"]
 TOP += ["leads", "rank_command", "finished_commands", "cli", "__main__"]
 TOP += ["added_nodes", "added_command", "embed_command"]
-TOP += ["finished_report", "report_command"]
+TOP += ["finished_report", "report_command", "finished_ablation", "ablation_command"]
 TOP += ["explain_run", "explain_command"]
 TOP += ["orchestration"]
 """Stand above the stages; no stage may import them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from rxweave.ablation_command import ablation
 from rxweave.cluster_command import cluster
 from rxweave.explain_command import explain
 from rxweave.export.commands import export
@@ -12,6 +13,6 @@ from rxweave.report_command import report
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add `rxweave rank`, `explain`, `cluster`, `export` and `report` to the command line."""
-    for command in (rank, explain, cluster, export, report):
+    """Add `rxweave rank`, `explain`, `cluster`, `export`, `report` and `ablation` to the command line."""
+    for command in (rank, explain, cluster, export, report, ablation):
         app.command()(command)

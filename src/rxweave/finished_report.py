@@ -14,7 +14,8 @@ import polars as pl
 
 from rxweave.embed.history import Epoch, epochs_from
 from rxweave.errors import InputError
-from rxweave.finished_run import EMBEDDINGS, FinishedRun, read_run
+from rxweave.finished_ablation import read_ablation
+from rxweave.finished_run import EMBEDDINGS, RANKER, FinishedRun, read_run
 from rxweave.graph.build import build_graph
 from rxweave.kg.store import read_kg
 from rxweave.kg.tables import KnowledgeGraph, Truth
@@ -31,7 +32,6 @@ from rxweave.validate.verdict import judge
 from rxweave.watch import Watch
 
 REPORTING = "08_reporting"
-RANKER = "06_models/ranker"
 
 
 def report_again(folder: Path, *, watch: Watch | None = None) -> Path:
@@ -83,6 +83,7 @@ def read_report_data(folder: Path, *, watch: Watch | None = None) -> ReportData:
         predictions=pl.read_parquet(predictions) if predictions.is_file() else None,
         manifest=dict(manifest),
         reliability=_reliability(measured, run),
+        ablation=read_ablation(folder),
     )
 
 

@@ -27,6 +27,7 @@ from rxweave.kg.tables import KnowledgeGraph
 from rxweave.validate.read import read_embeddings
 
 EMBEDDINGS = "06_models/embeddings"
+RANKER = "06_models/ranker"
 SAME = 1e-3
 """Vectors that differ by no more than this share of their size are the run's own: a text file may round them."""
 

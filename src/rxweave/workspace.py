@@ -48,6 +48,8 @@ _PRODUCTS = {
     "07_model_output": (
         "clusters_*.parquet",
         "clusters_*.csv",
+        "ablation.parquet",
+        "ablation.json",
         "predictions.parquet",
         "predictions.csv",
         "ranked_results.parquet",

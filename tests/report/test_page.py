@@ -17,6 +17,7 @@ SECTIONS = [
     "verdict",
     "ranking",
     "reliability",
+    "ablation",
     "predictions",
     "flyers",
     "training",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+import polars as pl
+
 from rxweave.graph.build import Graph
 from rxweave.graph.split import PARTS, Split
 from rxweave.kg.tables import Truth
@@ -91,11 +93,13 @@ def metrics_summary(
     truth: Truth | None,
     seed: object,
     reliability: Reliability | None = None,
+    ablation: pl.DataFrame | None = None,
 ) -> dict[str, object]:
     """Give the content of `metrics.json`: what was measured, plain enough for `artifacts.write_json`.
 
     `methods` holds each method's RankingMetrics with every interval, `reliability` that of the ranker's probabilities
-    with its bins, `verdict.problems` each finding that is not good, `embeddings` the measures of each node type.
+    with its bins, `ablation` the rows of `rank.ablation.ablate`, `verdict.problems` each finding that is not
+    good, `embeddings` the measures of each node type.
     """
     return {
         "graph": {
@@ -109,6 +113,7 @@ def metrics_summary(
         | {"unit": split.unit, "kept_relations": split.kept, "notes": split.notes},
         "methods": {method: asdict(measured) for method, measured in metrics.items()},
         "reliability": None if reliability is None else asdict(reliability),
+        "ablation": None if ablation is None else ablation.to_dicts(),
         "oracle_auroc": None if truth is None else truth.oracle_auroc,
         "verdict": {
             "level": verdict.level,

@@ -25,6 +25,7 @@ from rxweave.kg.tables import KnowledgeGraph
 from rxweave.rank.flyers import FEW, concentrations
 from rxweave.rank.metrics import RankingMetrics
 from rxweave.rank.reliability import LIKELY, Reliability
+from rxweave.report.ablation import NOISE, ablation_parts
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
 from rxweave.report.figures import (
     DEGREE_PRIOR,
@@ -76,6 +77,8 @@ class ReportData:
     """Settings, seed, versions, times and peak memory, as `artifacts.write_json` takes them."""
     reliability: Reliability | None = None
     """Of the ranker's probabilities, on the test treatments; None when nothing was ranked."""
+    ablation: pl.DataFrame | None = None
+    """The table of `rank.ablation.ablate`, where one was made."""
 
 
 def write_report(data: ReportData, html: Path, metrics_json: Path) -> None:
@@ -96,6 +99,7 @@ def summary_of(data: ReportData) -> dict[str, object]:
         collapse=data.collapse,
         verdict=data.verdict,
         reliability=data.reliability,
+        ablation=data.ablation,
         truth=data.kg.truth,
         seed=seed_of(data.manifest),
     )
@@ -125,6 +129,8 @@ def render_page(data: ReportData) -> str:
             oracle_share=_oracle_share(data),
             likely=LIKELY,
             **_of_predictions(data),
+            ablation=ablation_parts(data.ablation),
+            noise=NOISE,
             few=FEW,
             most_known=MOST_KNOWN,
             most_tested=MOST_TESTED,

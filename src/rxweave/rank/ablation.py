@@ -1,0 +1,173 @@
+"""What each group of features is worth: the ranker fitted again without it, and with it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float32
+
+from rxweave.config import RankSettings
+from rxweave.embed.store import Embeddings
+from rxweave.errors import InputError
+from rxweave.graph.build import Graph
+from rxweave.graph.split import Split
+from rxweave.rank.baselines import degree_prior
+from rxweave.rank.bootstrap import Estimate
+from rxweave.rank.compare import holm
+from rxweave.rank.matrix import score_pairs
+from rxweave.rank.metrics import evaluate_ranking
+from rxweave.rank.pair_table import Side, compare_tables, pair_table
+from rxweave.rank.ranker import Progress, fit_ranker
+
+Kind = Literal["all", "without", "alone", "baseline"]
+PARTS = ("valid", "test")
+MEASURES: Mapping[str, tuple[Side, str] | None] = {
+    "MRR, diseases given a drug": ("disease", "mrr"),
+    "Hits@10, diseases given a drug": ("disease", "at_10"),
+    "MRR, drugs given a disease": ("drug", "mrr"),
+    "Hits@10, drugs given a disease": ("drug", "at_10"),
+    "AUPRC, all pairs": None,
+}
+"""Whose rank each measure is of, and how it is made of one; None for the one that is not a mean over pairs."""
+SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "variant": pl.String, "kind": pl.String, "groups": pl.List(pl.String), "part": pl.String, "measure": pl.String,
+    "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "difference": pl.Float64, "difference_low": pl.Float64, "difference_high": pl.Float64,
+    "p_value": pl.Float64, "p_holm": pl.Float64, "num_pairs": pl.Int64,
+}  # fmt: skip
+"""Columns of the table of `ablate`."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A ranker that has other features."""
+
+    name: str
+    kind: Kind
+    groups: tuple[str, ...]
+
+
+def variants(groups: tuple[str, ...]) -> tuple[Variant, ...]:
+    """Give all groups together, all but each in turn, and each alone.
+
+    Raises InputError for a single group, which there is nothing to hold against.
+    """
+    if len(groups) < 2:
+        raise InputError(
+            f"The ranker has one feature group ({', '.join(groups)}), so leaving it out leaves nothing. Rank with two "
+            "or more: -o rank.features.groups=…."
+        )
+    without = [Variant(f"without {left}", "without", tuple(g for g in groups if g != left)) for left in groups]
+    alone = [Variant(f"{group} alone", "alone", (group,)) for group in groups]
+    return (Variant("all groups", "all", groups), *without, *alone)
+
+
+def ablate(
+    training: Graph,
+    split: Split,
+    embeddings: Embeddings | None,
+    settings: RankSettings,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Give how every variant ranks the validation and the test treatments, with intervals, beside all groups.
+
+    Columns as in SCHEMA: the value with its 95 % interval, and `difference`, variant minus all groups, over the same
+    pairs (`compare.paired_difference`), null for AUPRC, with the p-value of the sign-flip test, alone and adjusted for
+    the number of variants (Holm 1979). All variants have the same split, folds, negatives and seed. The last one is
+    the degree prior, which knows no biology, and is not among those adjusted for. Raises InputError for a single
+    feature group, and as `fit_ranker` does.
+    """
+    planned = variants(settings.features.groups)
+    parts = {"valid": replace(split, valid=split.test[:0], test=split.valid), "test": split}
+    parts = {part: asked for part, asked in parts.items() if len(asked.test)}
+    base: dict[str, pl.DataFrame] = {}
+    rows: list[dict[str, object]] = []
+    for place, variant in enumerate((*planned, Variant("degree prior", "baseline", ()))):
+        scores = _scores(
+            variant, place / len(planned), 1 / len(planned), training, split, embeddings, settings, seed, progress
+        )
+        for part, asked in parts.items():
+            table = pair_table(scores, asked, training)
+            rows += _measured(variant, part, scores, asked, table, base.setdefault(part, table), seed)
+    table = pl.DataFrame(rows, schema=SCHEMA)
+    return _adjusted(table)
+
+
+def _scores(
+    variant: Variant,
+    done: float,
+    share: float,
+    training: Graph,
+    split: Split,
+    embeddings: Embeddings | None,
+    settings: RankSettings,
+    seed: int,
+    progress: Progress | None,
+) -> Float32[np.ndarray, "drugs diseases"]:
+    if variant.kind == "baseline":
+        roles = training.roles
+        return degree_prior(split.train, training.num_of(roles.drug), training.num_of(roles.disease))
+
+    def tell(what: str, part: float) -> None:
+        if progress:
+            progress(f"{variant.name}: {what}", done + share * part)
+
+    chosen = settings.but(features=settings.features.but(groups=variant.groups))
+    ranker = fit_ranker(
+        training, split, embeddings, chosen, seed=seed, progress=lambda what, part: tell(what, part / 2)
+    )
+    features = ranker.features(training, embeddings)
+    return score_pairs(ranker, features, progress=lambda what, part: tell(what, 0.5 + part / 2)).treats
+
+
+def _measured(
+    variant: Variant,
+    part: str,
+    scores: Float32[np.ndarray, "drugs diseases"],
+    asked: Split,
+    table: pl.DataFrame,
+    base: pl.DataFrame,
+    seed: int,
+) -> list[dict[str, object]]:
+    found = evaluate_ranking(scores, asked.test, asked.known, seed=seed)
+    of_side = {"disease": found.diseases_given_drug, "drug": found.drugs_given_disease}
+    rows = []
+    for measure, how in MEASURES.items():
+        row: dict[str, object] = {"variant": variant.name, "kind": variant.kind, "groups": list(variant.groups)}
+        row |= {"part": part, "measure": measure, "num_pairs": len(asked.test)}
+        if how is None:
+            estimate = found.auprc
+        else:
+            side, metric = how
+            estimate = getattr(of_side[side], "mrr" if metric == "mrr" else f"hits_{metric}")
+            if variant.kind != "all":
+                apart = compare_tables([table], [base], side, metric, seed=seed)
+                row |= _named("difference", apart.difference) | {"p_value": apart.p_value}
+        rows.append(row | _named("value", estimate))
+    return rows
+
+
+def _named(name: str, estimate: Estimate) -> dict[str, float]:
+    prefix = "" if name == "value" else f"{name}_"
+    return {name: estimate.value, f"{prefix}low": estimate.low, f"{prefix}high": estimate.high}
+
+
+def _adjusted(table: pl.DataFrame) -> pl.DataFrame:
+    """Adjust the p-values of each part and measure for the number of variants compared."""
+    compared = table.with_row_index("row").filter(pl.col("p_value").is_not_null() & (pl.col("kind") != "baseline"))
+    adjusted = [
+        each.select("row", p_holm=pl.Series(holm(each["p_value"].to_list())))
+        for each in compared.partition_by("part", "measure", maintain_order=True)
+    ]
+    return (
+        table.drop("p_holm")
+        .with_row_index("row")
+        .join(pl.concat(adjusted), on="row", how="left", maintain_order="left")
+        .select(*SCHEMA)
+    )
