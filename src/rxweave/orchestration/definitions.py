@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from rxweave.orchestration import defs as package
+from rxweave.orchestration.automation import automation
 from rxweave.orchestration.graphs import partitions_of_graphs
 from rxweave.orchestration.project import project_resource
 
@@ -12,14 +13,18 @@ from rxweave.orchestration.project import project_resource
 @dg.definitions
 def defs() -> dg.Definitions:
     """Give the whole project; assets have a partition for each graph once there is more than the demo."""
-    found = dg.Definitions(
-        assets=dg.load_assets_from_package_module(package),
+    partitions = partitions_of_graphs()
+    found = dg.load_assets_from_package_module(package)
+    assets = [each for each in found if isinstance(each, dg.AssetsDefinition)]
+    if partitions is not None:
+        assets = [
+            each.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions)) for each in assets
+        ]
+    whole = dg.Definitions(
+        assets=assets,
         asset_checks=dg.load_asset_checks_from_package_module(package),
         resources={"project": project_resource()},
         # One process for all steps: torch is imported once, and two steps never share the machine.
         executor=dg.in_process_executor,
     )
-    partitions = partitions_of_graphs()
-    if partitions is None:
-        return found
-    return found.map_asset_specs(func=lambda spec: spec.replace_attributes(partitions_def=partitions))
+    return dg.Definitions.merge(whole, automation(partitions))
