@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from rxweave.config import FeatureSettings
-from rxweave.explain.explanation import (
-    Explanation,
-    Standing,
-    allowed_metapaths,
-    named_paths_of_pair,
-    number_of,
-)
+from rxweave.explain.alike import alike_treatments
+from rxweave.explain.attention import with_attention
+from rxweave.explain.explanation import ExplainingPath, Explanation, Standing
+from rxweave.explain.filters import allowed_metapaths
+from rxweave.explain.named import number_of
+from rxweave.explain.named_paths import named_paths_of_pair
+from rxweave.explain.paths import PathsOfKind
+from rxweave.explain.score import score_parts
 from rxweave.finished_run import FinishedRun, read_run
 from rxweave.graph.pairs import Pairs, pair_codes
 from rxweave.kg.names import find_node
-from rxweave.rank.features import PairFeatures
+from rxweave.rank.features import PairFeatures, aligned_vectors
 from rxweave.rank.model import Ranker
 from rxweave.rank.negatives import contraindicated_pairs
 from rxweave.rank.paths import Metapath, fit_scale, named_paths
@@ -35,8 +36,9 @@ def explain_pair(
     through: str | None = None,
     without: Sequence[str] = (),
     max_length: int | None = None,
+    attention: bool = False,
 ) -> Explanation:
-    """Explain why the drug might treat the disease, from the training graph and the ranker of a finished run.
+    """Explain why the drug might treat the disease, from the training graph, ranker and model of a finished run.
 
     `drug`, `disease` and `through` are names, synonyms, ids or keys. `top` paths are given, best first; `through`
     leaves those that go through this node, `without` those that use none of these relations, `max_length` those of at
@@ -59,19 +61,50 @@ def explain_pair(
     ranker = Ranker.load(done.folder / RANKER)
     features = ranker.features(graph, done.embeddings if ranker.settings.features.uses_embeddings else None)
     standing = _standing(done, pair)
-    fold = int(features.folds.of(pair)[0]) if standing.endswith("it learnt from") else None
+    learnt = standing.endswith("it learnt from")
+    facts = features.by_fold[int(features.folds.of(pair)[0]) if learnt else None]
     allowed = allowed_metapaths(graph, _metapaths(done, ranker, features), without=without, max_length=max_length)
-    matrices = {**features.steps, **features.by_fold[fold].steps}
+    matrices = {**features.steps, **facts.steps}
     kinds, paths = named_paths_of_pair(graph, matrices, allowed, *ends, top=top, through=middle)
+    if attention and paths:
+        paths = with_attention(paths, done.encoder, done.layer_states(done.features()), graph)
+    vectors = aligned_vectors(done.embeddings, graph)
+    row = (features.training_rows if learnt else features.scoring_rows)(pair)
     return Explanation(
         drug=ends[0],
         disease=ends[1],
         standing=standing,
+        score=score_parts(ranker, row, pair),
         paths=paths,
         num_paths=sum(kind.num_chosen for kind in kinds),
         num_kinds=sum(kind.num_chosen > 0 for kind in kinds),
-        num_left_out=sum(kind.num_walks - kind.num_paths for kind in kinds),
+        num_left_out=_left_out(kinds),
+        alike=alike_treatments(graph, facts.known, int(pair[0, 0]), int(pair[0, 1]), vectors),
+        notes=_notes(kinds, paths, learnt=learnt),
     )
+
+
+def _left_out(kinds: Sequence[PathsOfKind]) -> int:
+    return sum(kind.num_walks - kind.num_paths for kind in kinds)
+
+
+def _notes(kinds: Sequence[PathsOfKind], paths: Sequence[ExplainingPath], *, learnt: bool) -> tuple[str, ...]:
+    notes = []
+    if learnt:
+        notes.append(
+            "The ranker learnt from this pair. It is explained as it was learnt: score, paths and likeness do without "
+            "the drug–disease facts of its fold, its own among them; its score in the run's predictions is another."
+        )
+    if paths:
+        notes.append(
+            "Weight is on the ranker's scale, arcsinh(strength / mean of the kind). A path goes down for each before "
+            "it that leads through the same node, or over the same types of node."
+        )
+    if _left_out(kinds):
+        notes.append(
+            f"The ranker also counts {_left_out(kinds):,} walks that come back to a node: no paths, and not shown."
+        )
+    return tuple(notes)
 
 
 def _standing(run: FinishedRun, pair: Pairs) -> Standing:

@@ -19,24 +19,29 @@ def profile_similarities(
 ) -> dict[str, Similarity]:
     """Give, by name, the cosines between the profiles of all nodes of a type and those of its known nodes.
 
+    A node without a fact along a step is not usable there. Steps along which no node has a profile are left out.
+    Memory: nodes × known nodes for each step.
+    """
+    return {name: _cosines(unit, known) for name, unit in profiles(graph, node_type, steps).items()}
+
+
+def profiles(graph: Graph, node_type: str, steps: tuple[Step, ...]) -> dict[str, sp.csr_array]:
+    """Give, by name, the profiles of all nodes of a type, nodes × what they may have, each row of length 1 or empty.
+
     The profile of a node along a step is the row of the step's 0/1 matrix with each column weighted by
     log(nodes / nodes that have it): the inverse document frequency of Spärck Jones (1972), so that sharing a rare
     gene or side effect says more than sharing a common one. One profile for each of the `steps`, which must leave
     the type and join no drug with a disease, and one of all of them side by side, each scaled to length 1 before.
-    A node without a fact along a step is not usable there. Steps along which no node has a profile are left out.
-    Memory: nodes × known nodes for each step.
     """
-    found: dict[str, Similarity] = {}
-    parts = []
+    found: dict[str, sp.csr_array] = {}
     for step in steps:
         if step.source_type != node_type:
             raise ValueError(f"step{step.label} leaves {step.source_type}, not {node_type}")
         unit = _unit(_weighted(step_matrix(graph, step)))
         if unit.nnz:
-            parts.append(unit)
-            found[f"{node_type}{step.label}"] = _cosines(unit, known)
-    if len(parts) > 1:
-        found[ALL] = _cosines(_unit(sp.csr_array(sp.hstack(parts))), known)
+            found[f"{node_type}{step.label}"] = unit
+    if len(found) > 1:
+        found[ALL] = _unit(sp.csr_array(sp.hstack(list(found.values()))))
     return found
 
 
