@@ -114,7 +114,7 @@ def test_the_score_is_that_of_the_predictions_and_the_sum_of_its_parts(run: Fini
     assert held_out.score.probability == pytest.approx(row["prob_treats"], abs=1e-6)
     parts = sum(group.part for group in held_out.score.groups)
     assert held_out.score.base + parts == pytest.approx(held_out.score.score, abs=1e-4)
-    assert {group.group for group in held_out.score.groups} == {"neighbours", "degrees", "paths", "profiles"}
+    assert {group.group for group in held_out.score.groups} == {"interaction", "degrees", "paths", "profiles"}
     for group in held_out.score.groups:
         assert sum(feature.part for feature in group.features) == pytest.approx(group.part, abs=1e-9)
 

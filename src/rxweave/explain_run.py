@@ -59,7 +59,7 @@ def explain_pair(
     middle = None if through is None else find_node(done.kg, through)
     pair = np.array([[number_of(graph, node) for node in ends]])
     ranker = Ranker.load(done.folder / RANKER)
-    features = ranker.features(graph, done.embeddings if ranker.settings.features.uses_embeddings else None)
+    features = ranker.features(graph, done.embeddings)
     standing = _standing(done, pair)
     learnt = standing.endswith("it learnt from")
     facts = features.by_fold[int(features.folds.of(pair)[0]) if learnt else None]

@@ -13,7 +13,15 @@ from scipy.special import softmax
 
 from rxweave.config import FeatureSettings, RankSettings
 from rxweave.graph.build import Graph
-from rxweave.rank.contributions import GROUPS, contributions, group_of, of_trees, treats_against_rest
+from rxweave.rank.contributions import (
+    BILINEAR,
+    GROUPS,
+    contributions,
+    group_of,
+    of_linear,
+    of_trees,
+    treats_against_rest,
+)
 from rxweave.rank.features import PairFeatures
 from rxweave.rank.ranker import Ranker, fit_ranker
 
@@ -50,14 +58,40 @@ def test_parts_sum_to_the_score_of_every_pair_drawn_or_not(fitted: tuple[Ranker,
     assert np.ptp(found.parts, axis=0).max() > 0.1
 
 
+@pytest.mark.parametrize("absent", [("linear",), ("bilinear",), ("linear", "bilinear")], ids=str)
+def test_they_sum_to_the_score_of_a_ranker_of_fewer_kinds_of_member(absent: tuple[str, ...]) -> None:
+    split, training = split_at(planted_graph(), num_valid=12, num_test=20)
+    embeddings = embeddings_of(training, split)
+    settings = SMALL.but(num_draws=2, **{f"{kind}_weight": 0.0 for kind in absent})
+    ranker = fit_ranker(training, split, embeddings, settings, seed=0)
+    rows = ranker.features(training, embeddings).scoring_rows(split.test)
+    found = contributions(ranker, rows, split.test)
+    np.testing.assert_allclose(found.scores, ranker.score(rows, split.test)[:, 0], atol=1e-4)
+    assert (BILINEAR in found.names) == ("bilinear" not in absent)
+
+
+def test_each_kind_of_member_is_apportioned_by_itself(fitted: tuple[Ranker, PairFeatures]) -> None:
+    ranker, features = fitted
+    pairs = np.stack(np.divmod(np.arange(60), features.num_diseases), axis=1)
+    rows, shift = features.scoring_rows(pairs), np.log(ranker.class_weights)
+    if len(ranker.boosters) == 1:
+        scores, _ = ranker.member_scores(rows, pairs)
+        np.testing.assert_allclose(of_trees(ranker.boosters[0], rows, shift).sum(axis=1), scores["trees"], atol=1e-4)
+        np.testing.assert_allclose(of_linear(ranker.linear[0], rows, shift).sum(axis=1), scores["linear"], atol=1e-4)
+    mean = ranker.linear[0].mean[None].copy()
+    np.testing.assert_allclose(of_linear(ranker.linear[0], mean, shift)[:, :-1], 0, atol=1e-6)
+
+
 def test_a_member_that_drew_the_pair_has_no_part_in_it(fitted: tuple[Ranker, PairFeatures]) -> None:
     ranker, features = fitted
     pair = np.array([divmod(int(ranker.drawn[-1, 0]), ranker.num_diseases)])
     rows = features.scoring_rows(pair)
     shift = np.log(ranker.class_weights)
-    asked = ranker.boosters[:-1] or ranker.boosters  # a single member is asked about all pairs
-    others = [of_trees(booster, rows, shift) for booster in asked]
-    np.testing.assert_allclose(contributions(ranker, rows, pair).parts, np.mean(others, axis=0)[:, :-1], atol=1e-12)
+    asked = slice(None, -1 if len(ranker.boosters) > 1 else 1)  # a single member is asked about all pairs
+    trees = np.mean([of_trees(booster, rows, shift) for booster in ranker.boosters[asked]], axis=0)
+    linear = np.mean([of_linear(model, rows, shift) for model in ranker.linear[asked]], axis=0)
+    expected = ranker.blend.share("trees") * trees + ranker.blend.share("linear") * linear
+    np.testing.assert_allclose(contributions(ranker, rows, pair).parts[:, :-1], expected[:, :-1], atol=1e-12)
 
 
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.0, 1e-7, 0.1, 3.0, 40.0]))

@@ -74,7 +74,7 @@ class FeaturePart:
 
     name: str
     value: float | None
-    """The feature itself; None where it is missing."""
+    """The feature itself; None where it is missing, and for the bilinear member, which sees the two ends."""
     part: float
 
 

@@ -31,9 +31,12 @@ def _features(
     group: str,
     names: tuple[str, ...],
     values: Float32[np.ndarray, " features"],
-    parts: Float64[np.ndarray, " features"],
+    parts: Float64[np.ndarray, " parts"],
 ) -> tuple[FeaturePart, ...]:
     mine = [i for i in np.argsort(-np.abs(parts), kind="stable").tolist() if group_of(names[i]) == group]
-    return tuple(
-        FeaturePart(names[i], None if np.isnan(values[i]) else float(values[i]), float(parts[i])) for i in mine
-    )
+    return tuple(FeaturePart(names[i], _value(values, i), float(parts[i])) for i in mine)
+
+
+def _value(values: Float32[np.ndarray, " features"], i: int) -> float | None:
+    """A feature that is missing has no value, nor has what a member sees beside the row of features."""
+    return None if i >= len(values) or np.isnan(values[i]) else float(values[i])

@@ -1,12 +1,15 @@
 """What each feature of a pair adds to the ranker's score of it: parts that sum to the score.
 
-One function per kind of member says what the features add to that member's score; the parts of the ranker are the mean
-over the members that are asked about the pair, as its score is (`Ranker.score`). So far all members are boosted trees.
+One function per kind of member (`of_trees`, `of_linear`, `of_bilinear`) says what the features add to a member's own
+score. Parts are then put together as the scores are (`Ranker.score`): the mean over the models that are asked about the
+pair, and the blend of the kinds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xgboost as xgb
@@ -14,12 +17,21 @@ from jaxtyping import Float, Float32, Float64
 from scipy.special import expit
 
 from rxweave.graph.pairs import Pairs, pair_codes
+from rxweave.rank.bilinear import Bilinear
+from rxweave.rank.blend import TREES
+from rxweave.rank.linear import LinearModel
 from rxweave.rank.model import Ranker
 
 GROUPS = ("drug", "disease", "interaction", "neighbours", "profiles", "paths", "degrees", "other")
-"""What features are told together: the embedding of the drug, that of the disease, both multiplied, and the groups."""
+"""What features are told together: what is known of the drug by itself, of the disease, and of the two as a product
+(embeddings, and the bilinear member), then the groups of `FeatureSettings`.
+"""
+
+BILINEAR = "bilinear: drug × disease"
+"""The feature that the bilinear member is: what it knows of the one end times what it knows of the other."""
 
 _GROUP_OF = {
+    BILINEAR: "interaction",
     "embedding: drug ×": "interaction",
     "embedding: drug": "drug",
     "embedding: disease": "disease",
@@ -57,22 +69,46 @@ def group_of(name: str) -> str:
     return next((group for begins, group in _GROUP_OF.items() if name.startswith(begins)), "other")
 
 
-def contributions(ranker: Ranker, rows: Float32[np.ndarray, "rows features"], pairs: Pairs) -> Contributions:
-    """Give what each feature adds to the first column of `ranker.score(rows, pairs)`.
+Rows = Float32[np.ndarray, "rows features"]
 
-    `rows` are the pairs' features. Every member that was not told in fitting that a pair is unknown is asked about it
-    (a single member about all), and the parts are their mean.
+
+def contributions(ranker: Ranker, rows: Float32[np.ndarray, "rows features"], pairs: Pairs) -> Contributions:
+    """Give what each feature adds to the first column of `ranker.score(rows, pairs)`; `rows` are the pairs' features.
+
+    With a bilinear member there is a feature more, BILINEAR.
     """
+    shift, blend = np.log(ranker.class_weights), ranker.blend
+    kinds: dict[str, list[Callable[[Rows], np.ndarray]]] = {
+        TREES: [partial(of_trees, booster, shift=shift) for booster in ranker.boosters]
+    }
+    if ranker.linear:
+        kinds["linear"] = [partial(of_linear, model, shift=shift) for model in ranker.linear]
+    names, width = ranker.feature_names, rows.shape[1]
+    parts, base = np.zeros((len(rows), width)), np.full(len(rows), blend.offset)
+    for kind, models in kinds.items():
+        mean = _mean_of_asked(ranker, models, rows, pairs)
+        parts += blend.share(kind) * mean[:, :-1]
+        base += blend.share(kind) * mean[:, -1]
+    if ranker.bilinear is not None:
+        share, usual = blend.share("bilinear"), blend.means["bilinear"]
+        parts = np.column_stack([parts, share * of_bilinear(ranker.bilinear, pairs, usual)])
+        base += share * usual
+        names = (*names, BILINEAR)
+    return Contributions(names, base, parts)
+
+
+def _mean_of_asked(
+    ranker: Ranker, models: Sequence[Callable[[Rows], np.ndarray]], rows: Rows, pairs: Pairs
+) -> Float64[np.ndarray, "rows _"]:
+    """The mean over the models of one kind, but those that were told a pair is unknown are not asked about it."""
     codes = pair_codes(pairs, ranker.num_diseases)
-    total = np.zeros((len(rows), rows.shape[1] + 1))
-    asked = np.zeros((len(rows), 1))
-    for booster, drawn in zip(ranker.boosters, ranker.drawn, strict=True):
-        ask = np.full(len(rows), len(ranker.boosters) == 1) | ~np.isin(codes, drawn)
+    total, asked = np.zeros((len(rows), rows.shape[1] + 1)), np.zeros((len(rows), 1))
+    for parts_of, drawn in zip(models, ranker.drawn, strict=True):
+        ask = np.full(len(rows), len(models) == 1) | ~np.isin(codes, drawn)
         asked[ask] += 1
         if ask.any():
-            total[ask] += of_trees(booster, rows[ask], np.log(ranker.class_weights))
-    mean = total / asked
-    return Contributions(ranker.feature_names, base=mean[:, -1], parts=mean[:, :-1])
+            total[ask] += parts_of(rows[ask])
+    return total / asked
 
 
 def of_trees(
@@ -90,6 +126,28 @@ def of_trees(
         return np.asarray(parts)
     parts[:, :, -1] -= shift
     return treats_against_rest(parts)
+
+
+def of_linear(
+    model: LinearModel, rows: Float32[np.ndarray, "rows features"], shift: Float[np.ndarray, " classes"]
+) -> Float64[np.ndarray, "rows features+1"]:
+    """Give what each feature adds to the score by a logistic regression, the base in the last column.
+
+    A feature adds its weight times how far it is from the mean, so one at the mean adds nothing. `shift` and three
+    classes are as in `of_trees`.
+    """
+    parts = model.standardised(rows)[:, None, :].astype(np.float64) * model.weights
+    parts = np.concatenate([parts, np.broadcast_to(model.intercept[:, None], (*parts.shape[:2], 1))], axis=2)
+    if len(shift) == 2:
+        parts[:, 0, -1] -= shift[0]
+        return np.asarray(parts[:, 0])
+    parts[:, :, -1] -= shift
+    return treats_against_rest(parts)
+
+
+def of_bilinear(model: Bilinear, pairs: Pairs, usual: float) -> Float64[np.ndarray, " pairs"]:
+    """Give what the bilinear member adds to its own score beyond `usual`, its mean over the pairs drawn in fitting."""
+    return np.asarray(model.scores(pairs) - usual, np.float64)
 
 
 def treats_against_rest(
