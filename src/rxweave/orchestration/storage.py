@@ -46,5 +46,7 @@ class ProjectStorage(DagsterStorage, ConfigurableClass):
             raise ConfigError(
                 f"{URL} is set, and dagster-postgres is missing: pip install 'rxweave[postgres]'."
             ) from error
-        storage: DagsterStorage = DagsterPostgresStorage.from_config_value(inst_data, {"postgres_url": url})
+        # The driver is named: SQLAlchemy 2.1 takes another by default than dagster-postgres brings.
+        named = "postgresql+psycopg2://" + url.partition("://")[2]
+        storage: DagsterStorage = DagsterPostgresStorage.from_config_value(inst_data, {"postgres_url": named})
         return storage
