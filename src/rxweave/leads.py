@@ -11,9 +11,11 @@ from rxweave.errors import InputError
 from rxweave.kg.names import find_node
 from rxweave.kg.store import read_kg
 from rxweave.kg.tables import KnowledgeGraph
+from rxweave.matrix_slice import INDEX, slice_of_matrix
 
 Order = Literal["score", "specific"]
 PREDICTIONS = "07_model_output/predictions.parquet"
+MATRIX = "07_model_output/matrix"
 
 
 def leads_for(
@@ -32,7 +34,8 @@ def leads_for(
     share of all diseases that score lower with that drug (diseases of a drug by `percentile_for_disease`), ties by
     score. A drug that scores high with everything (a frequent flyer) then falls behind one that scores high with
     this disease alone. `place` counts all pairs of the node in that order, 1 the best, known ones too; `new_only`
-    leaves out pairs that are known treatments, and `top` keeps the first.
+    leaves out pairs that are known treatments, and `top` keeps the first. Of a graph with more pairs than one table
+    holds, the pairs come from `matrix/`, and `rank` among all pairs is null there.
 
     Raises InputError for a folder without predictions, a name that means no drug or disease (with the closest) or
     several (with all of them), and for none or both of the two.
@@ -51,14 +54,17 @@ def leads_for(
     end, other = ("disease", "drug") if disease is not None else ("drug", "disease")
     role = kg.roles.disease if disease is not None else kg.roles.drug
     node = find_node(kg, str(disease if disease is not None else drug), node_type=role)
-    rows = pl.scan_parquet(file).filter(pl.col(f"{end}_key") == node.node_key).sort("rank").collect()
+    if (run / MATRIX / INDEX).is_file():
+        rows = slice_of_matrix(run / MATRIX, kg, **{end: node.node_key})
+    else:
+        rows = pl.scan_parquet(file).filter(pl.col(f"{end}_key") == node.node_key).sort("rank").collect()
     if rows.is_empty():
         raise InputError(
             f"{node} is in the graph, but not in {file}: the run ranked a part of the graph without it. "
             "Rank the whole graph: leave out limit_nodes."
         )
     if order == "specific":
-        rows = rows.sort(f"percentile_for_{other}", pl.col("rank"), descending=[True, False], maintain_order=True)
+        rows = rows.sort(f"percentile_for_{other}", descending=True, maintain_order=True)
     rows = rows.with_row_index("place", offset=1)
     if new_only:
         rows = rows.filter(~pl.col("known"))

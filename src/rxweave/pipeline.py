@@ -37,10 +37,11 @@ from rxweave.kg.store import write_kg
 from rxweave.kg.tables import KnowledgeGraph, keep_nodes
 from rxweave.rank.baselines import baseline_scores
 from rxweave.rank.decoder_scores import decoder_scores, scored_relations
-from rxweave.rank.matrix import predictions_table, score_pairs, write_predictions
+from rxweave.rank.matrix_files import write_scores
 from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
 from rxweave.rank.ranker import fit_ranker
 from rxweave.rank.reliability import held_out_reliability
+from rxweave.rank.whole_matrix import score_all
 from rxweave.report.page import ReportData, write_report
 from rxweave.usefulness import decoder_evidence
 from rxweave.validate.collapse import CollapseReport, measure_collapse
@@ -49,10 +50,6 @@ from rxweave.validate.on_graph import GraphReport, measure_on_graph
 from rxweave.validate.verdict import Verdict, judge
 from rxweave.watch import Watch
 from rxweave.workspace import Workspace
-
-MOST_PAIRS = 20_000_000
-"""Largest drugs × diseases matrix whose predictions are written whole; of a larger one, the TOP_DRUGS per disease."""
-TOP_DRUGS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,16 +137,15 @@ def _run(work: Workspace, *, force: bool, resume: bool | None) -> RunResult:
             ranker = fit_ranker(training, split, embeddings, settings.rank, seed=seed, progress=watch.progress)
             check_held_out_from(ranker.held_out, split, training, what="The ranker")
             ranker.save(work.ranker)
-            pair_scores = score_pairs(ranker, ranker.features(training, embeddings), progress=watch.progress)
+            features = ranker.features(training, embeddings)
+            pair_scores = score_all(ranker, features, work.scored, progress=watch.progress)
             ranked = evaluate_ranking(pair_scores.treats, split.test, split.known, seed=seed)
             metrics = {"ranker": ranked} | metrics
             reliability = held_out_reliability(ranker, pair_scores.treats, split, training, seed=seed)
-            top_drugs = None if pair_scores.treats.size <= MOST_PAIRS else TOP_DRUGS
-            predictions = predictions_table(ranker, pair_scores, graph, split.known, top_drugs=top_drugs)
-            written = write_predictions(
-                predictions, work.output / "predictions.parquet", work.output / "predictions.csv"
+            predictions, note = write_scores(
+                ranker, pair_scores, graph, split.known, work.output, progress=watch.progress
             )
-            watch.note(written.note)
+            watch.note(note)
 
     with work.stage("report", work.reporting):
         data = ReportData(

@@ -52,6 +52,8 @@ _PRODUCTS = {
         "ablation.json",
         "predictions.parquet",
         "predictions.csv",
+        "predictions_by_drug.parquet",
+        "matrix/*.parquet",
         "ranked_results.parquet",
         "ranked_results.csv",
         "added/*.parquet",
@@ -109,6 +111,11 @@ class Workspace:
     def checkpoint(self) -> Path:
         return self.root / _CHECKPOINT
 
+    @property
+    def scored(self) -> Path:
+        """Where the blocks of a large matrix lie until all of it is scored."""
+        return self.checkpoint.parent / "scores"
+
     def _folder(self, name: str) -> Path:
         return self.root / self.unfinished / self._place(name)
 
@@ -148,8 +155,9 @@ class Workspace:
             self.forget_checkpoint()
 
     def forget_checkpoint(self) -> None:
-        """Remove what training is resumed from: it is over, and its result in place."""
+        """Remove what training and scoring are resumed from: both are over, and their result in place."""
         self.checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(self.scored, ignore_errors=True)
         with suppress(OSError):  # something else lies there
             self.checkpoint.parent.rmdir()
 

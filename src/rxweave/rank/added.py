@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from rxweave.embed.store import Embeddings
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs, pair_codes
-from rxweave.rank.matrix import HIGH, MEDIUM
+from rxweave.rank.confidence import confidence
 from rxweave.rank.model import Ranker
 
 COLUMNS = (
@@ -63,11 +63,7 @@ def predictions_of_new(
     theirs = own.select("drug_key", "disease_key", "prob_treats").collect()
     whole = theirs.height == int((~new_drug).sum()) * int((~new_disease).sum())
     return table.with_columns(
-        confidence=pl.when(treats >= HIGH)
-        .then(pl.lit("HIGH"))
-        .when(treats >= MEDIUM)
-        .then(pl.lit("MEDIUM"))
-        .otherwise(pl.lit("LOW")),
+        confidence=confidence(treats),
         percentile_for_disease=_percentiles(table, theirs, pairs, scores[:, 0], "disease", new_disease, whole=whole),
         percentile_for_drug=_percentiles(table, theirs, pairs, scores[:, 0], "drug", new_drug, whole=whole),
     ).select(COLUMNS)

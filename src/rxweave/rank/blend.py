@@ -31,6 +31,12 @@ class Blend:
         deviations = {name: float(values.std()) or 1.0 for name, values in scores.items()}
         return Blend(dict(weights), {name: float(values.mean()) for name, values in scores.items()}, deviations)
 
+    def without(self, member: str) -> Blend:
+        """Give the blend of the other members, still on the scale of the trees."""
+        return Blend(
+            {name: weight for name, weight in self.weights.items() if name != member}, self.means, self.deviations
+        )
+
     def share(self, member: str) -> float:
         """Give what a member's own score is multiplied by."""
         scale = self.deviations[TREES] / self.deviations[member]
@@ -43,8 +49,8 @@ class Blend:
         lifted = sum(weight / whole * self.means[TREES] for weight in self.weights.values())
         return lifted - sum(self.share(name) * self.means[name] for name in self.weights)
 
-    def __call__(self, scores: Mapping[str, Float[np.ndarray, " pairs"]]) -> Float[np.ndarray, " pairs"]:
+    def __call__(self, scores: Mapping[str, Float[np.ndarray, "*pairs"]]) -> Float[np.ndarray, "*pairs"]:
         """Give the blended score of each pair."""
-        if len(self.weights) == 1:
+        if set(self.weights) == {TREES}:
             return scores[TREES]
         return sum((self.share(name) * scores[name] for name in self.weights), np.full(1, self.offset))

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Int
 from scipy.stats import rankdata
 
 from rxweave.artifacts import atomic_path
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs, pair_codes
+from rxweave.rank.confidence import confidence
 from rxweave.rank.features import PairFeatures
 from rxweave.rank.model import Ranker
 from rxweave.rank.ranker import Progress
-
-HIGH, MEDIUM = 0.7, 0.4
-"""Probabilities of treatment from which a prediction's confidence is HIGH, or MEDIUM."""
 
 CSV_ROWS = 2_000_000
 """Longest table that is written to CSV whole; of a longer one the top drugs per disease are."""
@@ -35,6 +33,8 @@ class PairScores:
     """Log-odds of treatment: the order of the pairs."""
     not_treat: Float32[np.ndarray, "drugs diseases"] | None
     """Log-odds of not_treat against unknown; None for a ranker without that class."""
+    whole: Bool[np.ndarray, "drugs diseases"] | None = None
+    """The pairs that the whole ranker was asked about (`whole_matrix`); None: all."""
 
 
 def score_pairs(
@@ -73,6 +73,8 @@ def predictions_table(
     known: Pairs,
     *,
     top_drugs: int | None = None,
+    top_diseases: int | None = None,
+    percentiles: Percentiles | None = None,
 ) -> pl.DataFrame:
     """Give a row for every drug–disease pair, the likeliest treatment first.
 
@@ -82,8 +84,8 @@ def predictions_table(
     `disease_key`, `known` (the pair is one of `known`; the ranker may have learned from it, and then its
     score is no prediction), `percentile_for_disease` and `percentile_for_drug`: how many in a hundred of the
     other drugs for the disease (diseases for the drug) score lower, ties counting half. `top_drugs` keeps
-    only that many best drugs per disease; ranks and percentiles still refer to all pairs. Raises InputError
-    for scores of another graph.
+    only that many best drugs per disease, or `top_diseases` of each drug; ranks and percentiles still refer to all
+    pairs, except that of pairs with one score those kept come first. Raises InputError for scores of another graph.
     """
     num_drugs, num_diseases = scores.treats.shape
     expected = (graph.num_of(graph.roles.drug), graph.num_of(graph.roles.disease))
@@ -92,17 +94,15 @@ def predictions_table(
             f"The scores are of {num_drugs} drugs × {num_diseases} diseases, but {graph.name} has "
             f"{expected[0]} × {expected[1]}; score the pairs of this graph."
         )
-    order = np.argsort(-scores.treats.ravel(), kind="stable")
-    rank = np.arange(1, len(order) + 1)
-    if top_drugs is not None:
-        # The same order of ties as above, so the rows kept are those that come first.
-        place = np.argsort(np.argsort(-scores.treats, axis=0, kind="stable"), axis=0)
-        kept = place.ravel()[order] < top_drugs
-        order, rank = order[kept], rank[kept]
+    if top_drugs is None and top_diseases is None:
+        order = np.argsort(-scores.treats.ravel(), kind="stable")
+        rank = np.arange(1, len(order) + 1)
+    else:
+        order, rank = _best(scores.treats, top_drugs, top_diseases)
     drug, disease = np.divmod(order, num_diseases)
 
     columns = [scores.treats] if scores.not_treat is None else [scores.treats, scores.not_treat]
-    probabilities = ranker.probabilities(np.stack([each.ravel()[order] for each in columns], axis=1))
+    probabilities = ranker.probabilities(np.stack([each[drug, disease] for each in columns], axis=1))
     treats = pl.Series(probabilities[:, 0], dtype=pl.Float32)
     not_treat = (
         pl.lit(None, pl.Float32) if scores.not_treat is None else pl.Series(probabilities[:, 1], dtype=pl.Float32)
@@ -112,15 +112,12 @@ def predictions_table(
     drugs = nodes[graph.rows_of(graph.roles.drug)][drug]
     diseases = nodes[graph.rows_of(graph.roles.disease)][disease]
     recorded = np.isin(order, pair_codes(known, num_diseases))
+    shares = percentiles or Percentiles.of(scores.treats)
     return pl.DataFrame({"rank": rank.astype(np.uint32)}).with_columns(
         drug_name=drugs["node_name"],
         disease_name=diseases["node_name"],
         prob_treats=treats,
-        confidence=pl.when(treats >= HIGH)
-        .then(pl.lit("HIGH"))
-        .when(treats >= MEDIUM)
-        .then(pl.lit("MEDIUM"))
-        .otherwise(pl.lit("LOW")),
+        confidence=confidence(pl.lit(treats)),
         prob_not_treat=not_treat,
         prob_unknown=pl.Series(probabilities[:, -1], dtype=pl.Float32),
         drug_id=drugs["node_id"],
@@ -128,15 +125,59 @@ def predictions_table(
         drug_key=drugs["node_key"],
         disease_key=diseases["node_key"],
         known=pl.Series(recorded),
-        percentile_for_disease=pl.Series(_percentile(scores.treats, axis=0).ravel()[order]),
-        percentile_for_drug=pl.Series(_percentile(scores.treats, axis=1).ravel()[order]),
+        percentile_for_disease=pl.Series(shares.for_disease[drug, disease]),
+        percentile_for_drug=pl.Series(shares.for_drug[drug, disease]),
     )
 
 
-def _percentile(scores: Float32[np.ndarray, "drugs diseases"], *, axis: int) -> Float32[np.ndarray, "drugs diseases"]:
-    """Give the share, in per cent, of the others along the axis that score lower; ties count half."""
-    others = max(1, scores.shape[axis] - 1)
-    return np.asarray(100 * (rankdata(scores, axis=axis) - 1) / others, np.float32)
+def _best(
+    treats: Float32[np.ndarray, "drugs diseases"], top_drugs: int | None, top_diseases: int | None
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " kept"]]:
+    """Give the pairs that lead their disease's or their drug's list, best first, and their places among all pairs."""
+    num_drugs, num_diseases = treats.shape
+    kept = []
+    for start in range(0, num_diseases if top_drugs else 0, _AT_A_TIME):
+        part = treats[:, start : start + _AT_A_TIME]
+        drug = np.argsort(-part, axis=0, kind="stable")[:top_drugs]
+        kept.append((drug * num_diseases + start + np.arange(part.shape[1])).ravel())
+    for start in range(0, num_drugs if top_diseases else 0, _AT_A_TIME):
+        part = treats[start : start + _AT_A_TIME]
+        disease = np.argsort(-part, axis=1, kind="stable")[:, :top_diseases]
+        kept.append(((start + np.arange(len(part)))[:, None] * num_diseases + disease).ravel())
+    codes = np.unique(np.concatenate(kept))
+    found = treats.ravel()[codes]
+    order = np.argsort(-found, kind="stable")
+    found = found[order]
+    ascending = np.sort(treats, axis=None)
+    higher = len(ascending) - np.searchsorted(ascending, found, side="right")
+    first_of_equals = np.searchsorted(-found, -found, side="left")
+    return codes[order], higher + 1 + np.arange(len(found)) - first_of_equals
+
+
+@dataclass(frozen=True, eq=False)
+class Percentiles:
+    """How many in a hundred of the others score lower than each pair; ties count half."""
+
+    for_disease: Float32[np.ndarray, "drugs diseases"]
+    """Among the drugs for the disease."""
+    for_drug: Float32[np.ndarray, "drugs diseases"]
+    """Among the diseases for the drug."""
+
+    @staticmethod
+    def of(treats: Float32[np.ndarray, "drugs diseases"]) -> Percentiles:
+        """Work them out for a whole matrix; memory: the result, and `_AT_A_TIME` lists at once."""
+        found = Percentiles(np.empty_like(treats), np.empty_like(treats))
+        for axis, out in ((0, found.for_disease), (1, found.for_drug)):
+            others = max(1, treats.shape[axis] - 1)
+            lists, places = (treats.T, out.T) if axis == 0 else (treats, out)
+            for start in range(0, len(lists), _AT_A_TIME):
+                part = np.ascontiguousarray(lists[start : start + _AT_A_TIME])
+                places[start : start + _AT_A_TIME] = 100 * (rankdata(part, axis=1) - 1) / others
+        return found
+
+
+_AT_A_TIME = 256
+"""Lists sorted at once."""
 
 
 @dataclass(frozen=True)

@@ -115,11 +115,11 @@ class Ranker:
             ask = np.full(len(rows), len(self.boosters) == 1) | ~np.isin(codes, drawn)
             asked[ask] += 1
             margin = booster.inplace_predict(rows, predict_type="margin")[ask].astype(np.float64)
-            treats, not_treat = self._log_odds(margin)
+            treats, not_treat = self.log_odds(margin)
             trees[ask] += treats
             harms[ask] += not_treat
             if self.linear:
-                linear[ask] += self._log_odds(self.linear[i].margins(rows[ask]))[0]
+                linear[ask] += self.log_odds(self.linear[i].margins(rows[ask]))[0]
         found = {TREES: trees / asked}
         if self.linear:
             found["linear"] = linear / asked
@@ -127,7 +127,7 @@ class Ranker:
             found["bilinear"] = self.bilinear.scores(pairs)
         return found, harms / asked if len(self.classes) == 3 else None
 
-    def _log_odds(
+    def log_odds(
         self, margins: Float[np.ndarray, "*_"]
     ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
         """Give the log-odds of treats, and of not_treat against unknown (0 with two classes), of a model's margins."""

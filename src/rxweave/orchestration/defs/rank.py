@@ -1,5 +1,7 @@
 """The ranker: fitted, held against what was held out, and asked about every drug and every disease."""
 
+import shutil
+
 import dagster as dg
 import polars as pl
 
@@ -14,14 +16,22 @@ from rxweave.orchestration.metadata import frame_table, memory, of_file, of_metr
 from rxweave.orchestration.project import Project
 from rxweave.orchestration.steps import Made, folder_of, settings_of
 from rxweave.orchestration.watch import LogWatch
-from rxweave.pipeline import MOST_PAIRS, TOP_DRUGS
-from rxweave.rank.matrix import predictions_table, score_pairs, write_predictions
+from rxweave.rank.matrix_files import write_scores
 from rxweave.rank.ranker import Ranker, fit_ranker
+from rxweave.rank.whole_matrix import score_all
 
 DRUGS_PER_DISEASE = 20
 """New drugs of each disease in `ranked_results`."""
 RANKER_FILES = ("ranker.json", "drawn.npy", "model_*.ubj", "evaluation.json")
-PREDICTION_FILES = ("predictions.parquet", "predictions.csv", "ranked_results.parquet", "ranked_results.csv")
+PREDICTION_FILES = (
+    "predictions.parquet",
+    "predictions.csv",
+    "predictions_by_drug.parquet",
+    "matrix/*.parquet",
+    "ranked_results.parquet",
+    "ranked_results.csv",
+)
+SCORED = ".checkpoint/scores"
 ADDED_FILES = ("added/*.parquet", "added/*.csv")
 
 
@@ -81,7 +91,8 @@ def scored_pairs(context: dg.AssetExecutionContext, project: Project):  # type: 
     folder.check_same_model(RANKER, "xgboost_trained_model")
     run, ranker = folder.read_run(), Ranker.load(folder.root / RANKER)
     check_held_out_from(ranker.held_out, run.split, run.training, what="The ranker")
-    scores = score_pairs(ranker, ranker.features(run.training, run.embeddings), progress=watch.progress)
+    parts = folder.root / SCORED
+    scores = score_all(ranker, ranker.features(run.training, run.embeddings), parts, progress=watch.progress)
     if "xgboost_model_evaluation" in wanted:
         found = evaluate(ranker, scores, run)
         path = write_evaluation(found, folder.root / RANKER)
@@ -104,10 +115,9 @@ def scored_pairs(context: dg.AssetExecutionContext, project: Project):  # type: 
             "predict", settings, watch, place=OUTPUT, files=PREDICTION_FILES + ADDED_FILES, after=RANKER
         ) as work:
             _, graph = folder.read_graph()
-            top_drugs = None if scores.treats.size <= MOST_PAIRS else TOP_DRUGS
-            table = predictions_table(ranker, scores, graph, run.split.known, top_drugs=top_drugs)
-            written = write_predictions(table, work.output / "predictions.parquet", work.output / "predictions.csv")
-            watch.note(written.note)
+            table, note = write_scores(ranker, scores, graph, run.split.known, work.output, progress=watch.progress)
+            watch.note(note)
+        shutil.rmtree(parts, ignore_errors=True)
         new = table.lazy().filter(~pl.col("known")).sort("rank").head(20).collect()
         yield dg.MaterializeResult(
             asset_key="xgboost_predictions",
