@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from rxweave.cluster.read import read_clusters
 from rxweave.embed.history import Epoch, epochs_from
 from rxweave.errors import InputError
 from rxweave.finished_ablation import read_ablation
@@ -84,6 +85,7 @@ def read_report_data(folder: Path, *, watch: Watch | None = None) -> ReportData:
         manifest=dict(manifest),
         reliability=_reliability(measured, run),
         ablation=read_ablation(folder),
+        clusters=read_clusters(folder / "07_model_output", folder / REPORTING),
     )
 
 

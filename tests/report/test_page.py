@@ -20,10 +20,12 @@ SECTIONS = [
     "ablation",
     "predictions",
     "flyers",
+    "clusters",
     "training",
     "geometry",
     "graph",
     "load",
+    "limits",
     "made",
 ]
 REFERRING = {"src", "href", "xlink:href", "action", "srcset", "data", "poster", "background", "formaction"}

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from rxweave.embed.train import Epoch
 from rxweave.rank.metrics import Estimate, RankingMetrics
 from rxweave.rank.reliability import Bin
-from rxweave.validate.plots import COLOURS, MARKERS, SETTINGS_LOCK
+from rxweave.validate.plots import COLOURS, MARKERS, SETTINGS_LOCK, literal
 
 DEGREE_PRIOR = "degree prior"
 """The method that all others are held against, by the name it has in the metrics."""
@@ -27,7 +27,7 @@ GREY = "#777777"
 
 def loss_curves(history: Sequence[Epoch]) -> bytes:
     """Draw the four losses over the epochs as SVG; a loss that was never measured (NaN) has no line."""
-    figure, (axes,) = _panels(1, width=6.4, height=3.7)
+    figure, (axes,) = panels(1, width=6.4, height=3.7)
     epochs = [epoch.number for epoch in history]
     for i, name in enumerate(LOSSES):
         axes.plot(
@@ -45,7 +45,7 @@ def loss_curves(history: Sequence[Epoch]) -> bytes:
     axes.set_xlabel("Epoch")
     axes.set_ylabel("Loss (nats)")
     _legend(axes, "Loss")
-    return _svg(figure)
+    return svg(figure)
 
 
 TYPE_CURVES = {
@@ -63,7 +63,7 @@ def rank_curves(history: Sequence[Epoch]) -> bytes:
 
 def type_curves(history: Sequence[Epoch], measure: str) -> bytes:
     """Draw one of TYPE_CURVES for each node type over the epochs at which it was measured, as SVG."""
-    figure, (axes,) = _panels(1, width=6.4, height=3.7)
+    figure, (axes,) = panels(1, width=6.4, height=3.7)
     of_types: list[tuple[int, dict[str, float]]] = [(epoch.number, getattr(epoch, measure)) for epoch in history]
     node_types = sorted({node_type for _, found in of_types for node_type in found})
     for i, node_type in enumerate(node_types):
@@ -77,7 +77,7 @@ def type_curves(history: Sequence[Epoch], measure: str) -> bytes:
             markerfacecolor=colour if i < len(COLOURS) else "none",
             markersize=5,
             linewidth=1.6,
-            label=_literal(node_type),
+            label=literal(node_type),
         )
     low = min([0.0, *(value for _, each in of_types for value in each.values())])
     axes.set_ylim(bottom=low, top=None if measure == "effective_rank" else 1.02)
@@ -85,7 +85,7 @@ def type_curves(history: Sequence[Epoch], measure: str) -> bytes:
     axes.set_ylabel(TYPE_CURVES[measure])
     if node_types:
         _legend(axes, "Type")
-    return _svg(figure)
+    return svg(figure)
 
 
 def ranking_beside_prior(metrics: Mapping[str, RankingMetrics]) -> bytes:
@@ -97,13 +97,13 @@ def ranking_beside_prior(metrics: Mapping[str, RankingMetrics]) -> bytes:
         "MRR, drugs given disease": [m.drugs_given_disease.mrr for m in metrics.values()],
         "AUPRC, all pairs": [m.auprc for m in metrics.values()],
     }
-    figure, panels = _panels(len(columns), width=9.6, height=0.9 + 0.36 * len(metrics))
-    names = [_literal(name) for name in metrics]
-    for axes, (title, estimates) in zip(panels, columns.items(), strict=True):
+    figure, columns_axes = panels(len(columns), width=9.6, height=0.9 + 0.36 * len(metrics))
+    names = [literal(name) for name in metrics]
+    for axes, (title, estimates) in zip(columns_axes, columns.items(), strict=True):
         _intervals(axes, list(metrics), estimates)
         axes.set_title(title, fontsize=10, loc="left")
-        axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))
-    return _svg(figure)
+        axes.set_yticks(range(len(names)), names if axes is columns_axes[0] else [""] * len(names))
+    return svg(figure)
 
 
 def reliability(bins: Sequence[Bin]) -> bytes:
@@ -111,7 +111,7 @@ def reliability(bins: Sequence[Bin]) -> bytes:
 
     Bars are the bins' 95 % intervals, the numbers their pairs; the dashed diagonal is perfect calibration.
     """
-    figure, (axes,) = _panels(1, width=5.2, height=4.4)
+    figure, (axes,) = panels(1, width=5.2, height=4.4)
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="perfect")
     predicted, observed = [each.predicted for each in bins], [each.observed for each in bins]
     axes.vlines(predicted, [each.low for each in bins], [each.high for each in bins], color=COLOURS[0], alpha=0.45)
@@ -124,7 +124,7 @@ def reliability(bins: Sequence[Bin]) -> bytes:
     axes.set_xlabel("Mean predicted probability of treatment")
     axes.set_ylabel("Share that are treatments")
     axes.legend(frameon=False, loc="upper left")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _intervals(axes: Axes, names: Sequence[str], estimates: Sequence[Estimate]) -> None:
@@ -142,12 +142,8 @@ def _intervals(axes: Axes, names: Sequence[str], estimates: Sequence[Estimate]) 
     axes.spines["left"].set_visible(False)
 
 
-def _literal(name: str) -> str:
-    """A name as matplotlib draws it letter by letter: between two dollar signs it would see a formula."""
-    return name.replace("$", r"\$")
-
-
-def _panels(number: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def panels(number: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Give a figure of this size in inches, with so many axes side by side."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     panels = [figure.add_subplot(1, number, i + 1) for i in range(number)]
@@ -160,7 +156,8 @@ def _legend(axes: Axes, title: str) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, title=title, alignment="left", fontsize=9)
 
 
-def _svg(figure: Figure) -> bytes:
+def svg(figure: Figure) -> bytes:
+    """Give a figure as SVG, the same bytes for the same figure."""
     buffer = io.BytesIO()
     # Text stays text, and without a date the same input gives the same bytes. Both are global settings of
     # matplotlib, which `validate.plots` changes too: hence its lock.

@@ -17,6 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from rxweave import __version__
 from rxweave.artifacts import atomic_path, write_json
+from rxweave.cluster.read import ClustersOfType
 from rxweave.embed.store import Embeddings
 from rxweave.embed.train import Epoch
 from rxweave.graph.build import Graph
@@ -26,6 +27,7 @@ from rxweave.rank.flyers import FEW, concentrations
 from rxweave.rank.metrics import RankingMetrics
 from rxweave.rank.reliability import LIKELY, Reliability
 from rxweave.report.ablation import NOISE, ablation_parts
+from rxweave.report.clusters import MOST_POINTS, NUMBERED, cluster_map, shown_clusters
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
 from rxweave.report.figures import (
     DEGREE_PRIOR,
@@ -36,6 +38,7 @@ from rxweave.report.figures import (
     type_curves,
 )
 from rxweave.report.leads import top_new
+from rxweave.report.licence import licence_of
 from rxweave.report.manifest import manifest_tables, seed_of
 from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
 from rxweave.report.per_disease import MOST_KNOWN, MOST_TESTED, NUM_PLACES, per_disease
@@ -55,6 +58,12 @@ from rxweave.validate.words import (
 NOT_ADVICE = "Predictions are research leads, not medical advice."
 MAP_POINTS = 6000
 """Nodes drawn on the map: more only overlap, and the page grows."""
+
+
+MOST_BYTES = 15_000_000
+"""Largest page: mail and browsers take it."""
+TOLD = 1000
+"""Bytes kept for the sentence that says what a page that was too large does without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +88,7 @@ class ReportData:
     """Of the ranker's probabilities, on the test treatments; None when nothing was ranked."""
     ablation: pl.DataFrame | None = None
     """The table of `rank.ablation.ablate`, where one was made."""
+    clusters: tuple[ClustersOfType, ...] = ()
 
 
 def write_report(data: ReportData, html: Path, metrics_json: Path) -> None:
@@ -106,53 +116,64 @@ def summary_of(data: ReportData) -> dict[str, object]:
 
 
 def render_page(data: ReportData) -> str:
-    """Give the whole page as HTML; every name in it is escaped, and it refers to nothing outside itself."""
+    """Give the whole page as HTML; every name in it is escaped, and it refers to nothing outside itself.
+
+    A page above MOST_BYTES does without a part of what its search box finds, and says so.
+    """
     lead = next(iter(data.metrics), None)
-    return (
-        _environment()
-        .get_template("template.html.j2")
-        .render(
-            data=data,
-            roles=data.graph.roles,
-            version=__version__,
-            not_advice=NOT_ADVICE,
-            symbol=SYMBOLS[data.verdict.level],
-            meaning=meaning_of(data.verdict),
-            problems=problems_of(data.verdict),
-            headline=HEADLINE,
-            headline_rows=headline_rows(data.metrics),
-            every_metric=every_metric(data.metrics),
-            lead_name=lead,
-            lead=data.metrics[lead] if lead else None,
-            prior_name=DEGREE_PRIOR,
-            prior=data.metrics.get(DEGREE_PRIOR),
-            oracle_share=_oracle_share(data),
-            likely=LIKELY,
-            **_of_predictions(data),
-            ablation=ablation_parts(data.ablation),
-            noise=NOISE,
-            few=FEW,
-            most_known=MOST_KNOWN,
-            most_tested=MOST_TESTED,
-            num_places=NUM_PLACES,
-            nodes=node_counts(data.graph, data.training),
-            facts=fact_counts(data.graph, data.training),
-            removed=removed_counts(data.split),
-            made=manifest_tables(data.manifest),
-            pictures=_pictures(data),
-        )
+    predictions = data.predictions
+    search = None if predictions is None else search_data(predictions)
+    fill = partial(
+        _environment().get_template("template.html.j2").render,
+        data=data,
+        roles=data.graph.roles,
+        version=__version__,
+        not_advice=NOT_ADVICE,
+        symbol=SYMBOLS[data.verdict.level],
+        meaning=meaning_of(data.verdict),
+        problems=problems_of(data.verdict),
+        headline=HEADLINE,
+        headline_rows=headline_rows(data.metrics),
+        every_metric=every_metric(data.metrics),
+        lead_name=lead,
+        lead=data.metrics[lead] if lead else None,
+        prior_name=DEGREE_PRIOR,
+        prior=data.metrics.get(DEGREE_PRIOR),
+        oracle_share=_oracle_share(data),
+        likely=LIKELY,
+        **_of_predictions(data),
+        ablation=ablation_parts(data.ablation),
+        clusters=shown_clusters(data.clusters, data.graph.roles),
+        numbered=NUMBERED,
+        most_points=MOST_POINTS,
+        noise=NOISE,
+        few=FEW,
+        most_known=MOST_KNOWN,
+        most_tested=MOST_TESTED,
+        num_places=NUM_PLACES,
+        nodes=node_counts(data.graph, data.training),
+        facts=fact_counts(data.graph, data.training),
+        removed=removed_counts(data.split),
+        made=manifest_tables(data.manifest),
+        licence=licence_of(data.kg, data.manifest),
+        pictures=_pictures(data),
     )
+    page = fill(search=search)
+    over = len(page.encode()) - MOST_BYTES
+    if over <= 0 or predictions is None or search is None:
+        return page
+    left = len(search.json.encode()) - over - TOLD
+    return fill(search=search_data(predictions, most_bytes=left) if left > 0 else None)
 
 
 def _of_predictions(data: ReportData) -> dict[str, object]:
     """What is told of new pairs; nothing, when nothing was ranked."""
     if data.predictions is None:
-        return {"top": [], "diseases": [], "search": None, "flyers": ()}
+        return {"top": [], "diseases": [], "flyers": ()}
     sizes = (data.graph.num_of(data.graph.roles.drug), data.graph.num_of(data.graph.roles.disease))
     return {
         "top": top_new(data.predictions, data.graph).to_dicts(),
         "diseases": per_disease(data.predictions, data.graph, data.training, data.split),
-        "search": search_data(data.predictions),
         "flyers": concentrations(data.predictions, *sizes),
     }
 
@@ -188,6 +209,8 @@ def _pictures(data: ReportData) -> dict[str, str]:
         drawn["twins"] = partial(type_curves, data.history, "duplicate_rate")
     if data.reliability:
         drawn["reliability"] = partial(reliability, data.reliability.curve)
+    for place, each in enumerate(shown_clusters(data.clusters, data.graph.roles)):
+        drawn[f"clusters-{place}"] = partial(cluster_map, each.nodes, seed=data.collapse.seed)
     return {name: _data_uri(draw()) for name, draw in drawn.items()}
 
 
