@@ -18,7 +18,6 @@ from rxweave.graph.extend import split_within
 from rxweave.graph.leaks import check_no_leaks
 from rxweave.graph.split import training_graph
 from rxweave.kg.added import Addition, read_addition
-from rxweave.kg.store import read_kg
 from rxweave.leads import PREDICTIONS
 from rxweave.rank.added import predictions_of_new
 from rxweave.rank.extend import ranker_for
@@ -53,9 +52,8 @@ def add_nodes(run: Path, file: Path) -> Added:
     `read_run` and `read_addition` do, and LeakError for a new node that is an end of a held-out pair under another key.
     """
     found = read_run(run)
-    kg = read_kg(run / "02_graph" / (found.training.name or "graph"))
-    addition = read_addition(file, kg)
-    whole = build_graph(kg)
+    addition = read_addition(file, found.kg)
+    whole = build_graph(found.kg)
     _check_learnt(addition, found, whole)
     larger = build_graph(addition.kg)
     split = split_within(found.split, whole, larger)
@@ -63,7 +61,12 @@ def add_nodes(run: Path, file: Path) -> Added:
     check_no_leaks(training, split)
 
     features = features_with_new(
-        found.training, training, found.settings, seed=found.seed, learnt=found.learnt_features
+        found.training,
+        training,
+        found.settings,
+        seed=found.seed,
+        learnt=found.learnt_features,
+        from_file=found.from_file,
     )
     new = new_rows(found.training, training)
     vectors = embed_new(found.encoder, features, found.training, training).numpy()

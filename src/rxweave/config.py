@@ -59,6 +59,11 @@ class EmbedSettings(Settings):
         "constant gives none and collapses (a control).",
     )
     feature_dim: int = Field(256, ge=1, description="Length of a node's input features.")
+    feature_file: str | None = Field(
+        None,
+        description="Vectors of nodes made elsewhere, of texts or molecules say, set beside these features: Parquet or "
+        "CSV with node_key (or node_type and node_id) and embedding, or a column for each number.",
+    )
     edge_sample_size: int = Field(5000, ge=1, description="Facts scored per relation in a micro-batch.")
     accumulation_steps: int = Field(4, ge=1, description="Micro-batches in an optimiser step.")
     batching: Literal["full", "sampled"] = Field(

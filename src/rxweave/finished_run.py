@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import build_index
 from rxweave.embed.decoder import DistMult
+from rxweave.embed.feature_file import beside
 from rxweave.embed.features import FEATURE_RMS, svd_features
 from rxweave.embed.hgt import HGT
-from rxweave.embed.model_file import load_model
+from rxweave.embed.model_file import load_file_features, load_model
 from rxweave.embed.store import Embeddings
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph, build_graph
@@ -48,6 +49,8 @@ class FinishedRun:
     encoder: HGT
     decoder: DistMult
     learnt_features: Float[Tensor, "nodes features"] | None
+    from_file: tuple[Int[np.ndarray, " present"], Float32[np.ndarray, "present width"]] | None = None
+    """Rows of nodes with a vector from `feature_file`, and these vectors."""
 
     def features(self) -> Float[Tensor, "nodes features"]:
         """Give the input features: the learnt ones, or made again as they were for training."""
@@ -55,8 +58,10 @@ class FinishedRun:
             return self.learnt_features
         size = self.training.num_nodes, self.settings.feature_dim
         if self.settings.features == "constant":
-            return torch.full(size, FEATURE_RMS)
-        return torch.from_numpy(svd_features(self.training, self.settings.feature_dim, seed=self.seed))
+            identity = np.full(size, FEATURE_RMS, np.float32)
+        else:
+            identity = svd_features(self.training, self.settings.feature_dim, seed=self.seed)
+        return torch.from_numpy(identity if self.from_file is None else beside(identity, *self.from_file))
 
     def layer_states(self, features: Float[Tensor, "nodes features"]) -> list[Float32[np.ndarray, "nodes hidden"]]:
         """Give the states of every node before the first layer and after each, on the training graph."""
@@ -105,5 +110,5 @@ def read_run(folder: Path) -> FinishedRun:
         )
     return FinishedRun(
         folder, kg, EmbedSettings(**config["settings"]), int(config["seed"]), training, split, embeddings, encoder,
-        decoder, learnt,
+        decoder, learnt, load_file_features(place),
     )  # fmt: skip

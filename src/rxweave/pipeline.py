@@ -194,6 +194,8 @@ def embed(training: Graph, split: Split, work: Workspace, *, resume: bool | None
     work.results["attention"] = asdict(trained.attention)
     work.results["precision"] = asdict(trained.precision)
     work.results["memory"] = trained.memory.plain()
+    if trained.from_file is not None:
+        work.results["feature_file"] = trained.from_file.plain()
     embeddings = describe(trained, settings, split)
     write_embeddings(embeddings, work.embeddings / "hgt_embeddings.parquet", work.embeddings / "hgt_embeddings.csv")
     save_model(trained, training, settings.embed, settings.seed, work.embeddings)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from rxweave.artifacts import atomic_path, plain
 from rxweave.config import EmbedSettings
+from rxweave.embed.feature_file import file_sha256
 from rxweave.embed.history import Epoch, epochs_from
 from rxweave.embed.state import TrainingState
 from rxweave.errors import InputError
@@ -58,6 +59,9 @@ class Identity:
     @classmethod
     def of(cls, graph: Graph, settings: EmbedSettings, seed: int, held_out: Pairs | None = None) -> Identity:
         decisive = settings.model_dump(mode="json", exclude=set(FREE))
+        named = decisive.pop("feature_file")
+        if named is not None:  # its content decides, wherever it lies
+            decisive["feature_file"] = file_sha256(Path(str(named)))
         if settings.early_stopping is not None and held_out is not None:  # else they decide nothing
             decisive["held-out pairs"] = hashlib.sha256(held_out.astype("<i8").tobytes()).hexdigest()
         return cls(graph.name, graph.num_nodes, graph.num_facts, graph_fingerprint(graph), seed, decisive)

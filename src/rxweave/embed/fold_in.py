@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention.index import build_index, directed_edges
+from rxweave.embed.feature_file import beside
 from rxweave.embed.features import FEATURE_RMS, balanced_adjacency, folded_in, singular_vectors, svd_features
 from rxweave.embed.hgt import HGT
 from rxweave.embed.neighbours import hop, marked, offsets_among
@@ -34,6 +35,7 @@ def features_with_new(
     *,
     seed: int,
     learnt: Float[Tensor, "nodes features"] | None,
+    from_file: tuple[Int[np.ndarray, " present"], Float32[np.ndarray, "present width"]] | None = None,
 ) -> Float[Tensor, "larger features"]:
     """Give the input features of every node of `larger`: those of the run for its own nodes, and for new ones
 
@@ -43,11 +45,26 @@ def features_with_new(
     - `constant`: that constant.
 
     `training` is the graph that the features were made for, `learnt` its learnt features, if they were learnt. Facts
-    between new nodes do not count here.
+    between new nodes do not count here. `from_file` is what a feature file gave nodes of the training graph; new ones
+    are among those without a vector.
     """
-    dim = settings.feature_dim
+    features = _identity(training, larger, settings, seed, learnt)
+    if from_file is not None:
+        rows, vectors = from_file
+        if learnt is None:
+            return torch.from_numpy(beside(features, rows_within(training, larger)[rows], vectors))
+        missing = beside(features[:1, :0], rows[:0], vectors[:0])[0]
+        features[new_rows(training, larger), -len(missing) :] = missing
+    return torch.from_numpy(features)
+
+
+def _identity(
+    training: Graph, larger: Graph, settings: EmbedSettings, seed: int, learnt: Float[Tensor, "nodes dim"] | None
+) -> Float32[np.ndarray, "larger dim"]:
+    """Give the features without those of a file; learnt ones are of both together."""
+    dim = settings.feature_dim if learnt is None else learnt.shape[1]
     if settings.features == "constant":
-        return torch.full((larger.num_nodes, dim), FEATURE_RMS)
+        return np.full((larger.num_nodes, dim), FEATURE_RMS, np.float32)
     old, new = rows_within(training, larger), new_rows(training, larger)
     rows = balanced_adjacency(larger)[new][:, old].tocsr()
     features = np.zeros((larger.num_nodes, dim), np.float32)
@@ -59,7 +76,7 @@ def features_with_new(
         found = singular_vectors(training, dim, seed=seed)
         features[old] = svd_features(training, dim, seed=seed, found=found)
         features[new] = folded_in(found, rows, dim)
-    return torch.from_numpy(features)
+    return features
 
 
 @torch.no_grad()

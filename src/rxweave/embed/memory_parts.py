@@ -51,6 +51,8 @@ class Sizes:
     settings: EmbedSettings
     attention: str
     precision: str
+    from_file: int = 0
+    """Numbers that `feature_file` adds to those of each node (`feature_file.added_width`)."""
 
     @property
     def rounded(self) -> int:
@@ -71,7 +73,12 @@ class Sizes:
 
     @property
     def features(self) -> int:
-        return REAL * self.shape.num_nodes * self.settings.feature_dim
+        return REAL * self.shape.num_nodes * self.feature_width
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers that each node starts from."""
+        return self.settings.feature_dim + self.from_file
 
     @property
     def per_head(self) -> int:
@@ -84,7 +91,7 @@ class Sizes:
 
     @property
     def has_input_map(self) -> bool:
-        return self.settings.feature_dim != self.settings.hidden_dim
+        return self.feature_width != self.settings.hidden_dim
 
     @property
     def weights(self) -> int:
@@ -94,7 +101,7 @@ class Sizes:
         hidden, head_dim = s.hidden_dim, s.hidden_dim // s.num_heads
         layer = types * (4 * hidden * hidden + 4 * hidden + 1)
         layer += directed * s.num_heads * (2 * head_dim * head_dim + 1)
-        mapped_in = types * (s.feature_dim + 1) * hidden if self.has_input_map else 0
+        mapped_in = types * (self.feature_width + 1) * hidden if self.has_input_map else 0
         out = (hidden * (s.num_layers + 1) + 1) * s.embedding_dim
         decoder = len(self.shape.relations) * (s.embedding_dim + 1)
         return REAL * (s.num_layers * layer + mapped_in + out + decoder)
@@ -181,7 +188,9 @@ def _preparation(sizes: Sizes) -> Stage:
     svd = SVD_COPIES * REAL * shape.num_nodes * width + 4 * adjacency if sizes.settings.features == "svd" else 0
     shared = max(shape.gene_meetings, default=0) if sizes.settings.contrastive_weight else 0
     # float64 counts with row and column; their coordinates again; the overlap; what passes the threshold
-    return Stage("preparing the graph", {"features": svd, "likeness": 48 * shared})
+    # The file's vectors as read, in float64 to be centred, and as they are kept; features without them, and with.
+    read = 5 * REAL * shape.num_nodes * sizes.from_file
+    return Stage("preparing the graph", {"features": svd, "feature file": read, "likeness": 48 * shared})
 
 
 def _layer_by_layer(sizes: Sizes) -> Stage:

@@ -17,6 +17,7 @@ import torch
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention.choose import choose_attention, choose_precision
 from rxweave.embed.device import choose_device
+from rxweave.embed.feature_file import added_width
 from rxweave.embed.free_memory import device_free
 from rxweave.embed.memory_parts import TEMPORARY, Sizes, lasting, stages
 from rxweave.embed.memory_shape import GraphShape
@@ -127,7 +128,7 @@ def plan_memory(
         held = memory_now(place)
     if available is None:
         available = _available(settings, place, held)
-    sizes = Sizes(shape, settings, attention, precision)
+    sizes = Sizes(shape, settings, attention, precision, added_width(settings.feature_file))
     kept = lasting(sizes)
     plans = []
     for stage in stages(sizes):

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError
+from jaxtyping import Float, Float32, Int
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -29,7 +30,8 @@ SAVED_AS = "rxweave hgt 2"
 def save_model(trained: Trained, graph: Graph, settings: EmbedSettings, seed: int, folder: Path) -> None:
     """Write `model.safetensors`, `history.json` and, last, `config.json` into a folder.
 
-    The weights are those of the encoder, the decoder and, where they were learnt, the input features. The
+    The weights are those of the encoder, the decoder and, where they were learnt, the input features; what a feature
+    file gave lies with them, so that the model needs the file no more. The
     configuration says what the rows mean: the node types with their rows, the relations in the decoder's order, the
     settings and the seed. `graph` is the graph it was trained on.
     """
@@ -40,6 +42,9 @@ def save_model(trained: Trained, graph: Graph, settings: EmbedSettings, seed: in
     }
     if settings.features == "learned":
         weights["features"] = trained.features
+    if trained.from_file is not None:
+        weights["file_rows"] = torch.from_numpy(trained.from_file.rows)
+        weights["file_vectors"] = torch.from_numpy(trained.from_file.vectors)
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
     write_json(folder / "history.json", trained.history)
@@ -98,6 +103,16 @@ def load_model(folder: Path) -> tuple[HGT, DistMult, Float[Tensor, "nodes featur
             f"{folder} does not hold a complete model: {reason.removesuffix('.')}. Train it again: rxweave run."
         ) from error
     return encoder, decoder, features, config
+
+
+def load_file_features(
+    folder: Path,
+) -> tuple[Int[np.ndarray, " present"], Float32[np.ndarray, "present width"]] | None:
+    """Give the rows and vectors that a feature file gave a model that `load_model` reads; None if there was no file."""
+    with safe_open(folder / "model.safetensors", framework="np") as file:
+        if "file_rows" not in file.keys():  # noqa: SIM118  # not a dict
+            return None
+        return file.get_tensor("file_rows"), file.get_tensor("file_vectors")
 
 
 def _check(config: dict[str, Any], shape: HGTShape) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.decoder import DistMult
+from rxweave.embed.feature_file import FileFeatures
 from rxweave.embed.features import FEATURE_RMS, svd_features
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.history import Epoch
@@ -73,8 +74,11 @@ def initial_state(
     attention: str,
     precision: str,
     features: Tensor | None = None,
+    from_file: FileFeatures | None = None,
 ) -> TrainingState:
     """Give the state before the first step; `num_relations` are directed ones. Features are made unless given.
+
+    `from_file` is what `settings.feature_file` holds; it is set beside the features that are made.
 
     `attention` names the implementation that the encoder uses, `precision` is "fp32" or "bf16".
     """
@@ -82,13 +86,15 @@ def initial_state(
     generator = torch.Generator().manual_seed(seed)
     if features is None:
         features = _features(graph, settings, seed, generator)
+        if from_file is not None:
+            features = torch.from_numpy(from_file.beside(features.numpy()))
     features = features.to(device)
     if settings.features == "learned":
         features = nn.Parameter(features)
     shape = HGTShape(
         type_offsets=tuple(graph.type_offsets.tolist()),
         num_relations=num_relations,
-        feature_dim=settings.feature_dim,
+        feature_dim=features.shape[1],
         hidden_dim=settings.hidden_dim,
         embedding_dim=settings.embedding_dim,
         num_layers=settings.num_layers,

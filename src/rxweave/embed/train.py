@@ -25,6 +25,7 @@ from rxweave.embed.attention.choose import Choice, choose_attention, choose_prec
 from rxweave.embed.checkpoint import Checkpoint, Identity
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.device import choose_device
+from rxweave.embed.feature_file import FileFeatures, read_feature_file
 from rxweave.embed.guards import collapsing_types, new_warnings
 from rxweave.embed.held_out import HeldOut, best_epoch, check_held_out, held_out_mrr
 from rxweave.embed.hgt import HGT
@@ -75,6 +76,8 @@ class Trained:
     precision: Choice
     memory: MemoryPlan
     """What was predicted before it began."""
+    from_file: FileFeatures | None = None
+    """What `feature_file` gave, beside the identity of each node; it is part of `features`."""
 
 
 @freed_memory_kept()
@@ -126,7 +129,10 @@ def train(
         plan = plan_memory(graph, settings, device=device)
         tell.note(plan.told())
         check_memory(plan, graph, settings)
-        setup, state = _prepare(graph, settings, seed, device, ranks, held_out, saved)
+        from_file = None if settings.feature_file is None else read_feature_file(Path(settings.feature_file), graph)
+        for note in () if from_file is None else from_file.notes:
+            tell.note(note)
+        setup, state = _prepare(graph, settings, seed, device, ranks, held_out, saved, from_file)
         attention, precision = setup.attention, setup.precision
         tell.note(
             f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason})."
@@ -164,6 +170,7 @@ def train(
             attention,
             precision,
             plan,
+            from_file,
         )
 
 
@@ -188,6 +195,7 @@ def _prepare(
     ranks: Ranks,
     held_out: HeldOut | None,
     saved: Checkpoint | None,
+    from_file: FileFeatures | None,
 ) -> tuple[Setup[Any], TrainingState]:
     """Give what stays the same and what changes while training, as they are at its start or were saved."""
     with memory_for("preparing the graph", "limit_nodes, or leave out node types with include_node_types"):
@@ -209,6 +217,7 @@ def _prepare(
             attention=attention.name,
             precision=precision.name,
             features=None if saved is None else saved.features,
+            from_file=from_file,
         )
         objective = Objective(graph, settings, precision.name, ranks.place)
     if saved is not None:

@@ -47,6 +47,12 @@ def seed_of(manifest: Mapping[str, object]) -> object:
     return None
 
 
+def result_of(manifest: Mapping[str, object], name: str) -> object:
+    """Give one of the results that a run has recorded; None if it has not."""
+    results = manifest.get("results")
+    return results.get(name) if isinstance(results, Mapping) else None
+
+
 def _flat(part: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in part.items():
         name = f"{prefix}{key}"

@@ -94,12 +94,14 @@ def metrics_summary(
     seed: object,
     reliability: Reliability | None = None,
     ablation: pl.DataFrame | None = None,
+    feature_file: object = None,
 ) -> dict[str, object]:
     """Give the content of `metrics.json`: what was measured, plain enough for `artifacts.write_json`.
 
     `methods` holds each method's RankingMetrics with every interval, `reliability` that of the ranker's probabilities
     with its bins, `ablation` the rows of `rank.ablation.ablate`, `verdict.problems` each finding that is not
-    good, `embeddings` the measures of each node type.
+    good, `embeddings` the measures of each node type,
+    `feature_file` how many nodes of each type had a vector from one (null without).
     """
     return {
         "graph": {
@@ -137,6 +139,7 @@ def metrics_summary(
             for measured in collapse.types
         },
         "dim": collapse.dim,
+        "feature_file": feature_file,
         "seed": seed,
     }
 

@@ -39,7 +39,7 @@ from rxweave.report.figures import (
 )
 from rxweave.report.leads import top_new
 from rxweave.report.licence import licence_of
-from rxweave.report.manifest import manifest_tables, seed_of
+from rxweave.report.manifest import manifest_tables, result_of, seed_of
 from rxweave.report.metrics import HEADLINE, every_metric, headline_rows, metrics_summary, share_of_oracle
 from rxweave.report.per_disease import MOST_KNOWN, MOST_TESTED, NUM_PLACES, per_disease
 from rxweave.report.search import search_data
@@ -112,6 +112,7 @@ def summary_of(data: ReportData) -> dict[str, object]:
         ablation=data.ablation,
         truth=data.kg.truth,
         seed=seed_of(data.manifest),
+        feature_file=result_of(data.manifest, "feature_file"),
     )
 
 
