@@ -233,3 +233,18 @@ def _rank_sum_auroc(score: np.ndarray, positive: np.ndarray) -> float:
     mean_rank = (last_rank - (count - 1) / 2)[place]
     positives, negatives = int(positive.sum()), int((~positive).sum())
     return float((mean_rank[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def test_the_truth_names_the_mechanisms_of_every_node_and_the_graph_does_not() -> None:
+    kg = demo_kg(num_nodes=400, num_edges=4000, seed=1)
+    assert kg.truth is not None
+    mechanisms = kg.truth.mechanisms
+    assert mechanisms is not None
+    assert set(mechanisms["node_key"]) <= set(kg.nodes["node_key"])
+    parts = mechanisms.group_by("node_key").agg(pl.col("part").sum(), pl.len())
+    np.testing.assert_allclose(parts["part"], 1.0)
+    assert set(parts["len"]) == {1, 2, 3}
+    background = set(kg.nodes["node_key"]) - set(parts["node_key"])
+    assert 0 < len(background) < 0.4 * 400
+    assert set(kg.nodes.filter(pl.col("node_key").is_in(list(background)))["node_type"]) == {"gene/protein"}
+    assert not {"mechanism", "part"} & {*kg.nodes.columns, *kg.edges.columns}
