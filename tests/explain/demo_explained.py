@@ -100,3 +100,9 @@ class Demo:
             )
             for relation, facts in like.items()
         }
+
+
+def any_five(kinds: list[PathsOfKind], rng: np.random.Generator) -> Chosen:
+    """Five of the paths, drawn at random."""
+    paths = [(kind, row) for kind in kinds for row in range(len(kind.strengths))]
+    return [paths[i] for i in rng.choice(len(paths), 5, replace=False)]

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from demo_explained import Chosen, Demo
+from demo_explained import Demo, any_five
 
 from rxweave.explain.order import best_paths
-from rxweave.explain.paths import PathsOfKind
 from rxweave.kg.demo import GENE
 
 
 @pytest.fixture(scope="module", params=[1000, pytest.param(3000, marks=pytest.mark.slow)])
 def demo(request: pytest.FixtureRequest) -> Demo:
     return Demo.of(request.param, seed=1)
-
-
-def any_five(kinds: list[PathsOfKind], rng: np.random.Generator) -> Chosen:
-    paths = [(kind, row) for kind in kinds for row in range(len(kind.strengths))]
-    return [paths[i] for i in rng.choice(len(paths), 5, replace=False)]
 
 
 def test_without_the_facts_of_the_named_paths_the_score_falls_more_than_without_others(
