@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rxweave.cli import main, wait_asleep
+from rxweave.cli import main
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import InputError
+from rxweave.threads import wait_asleep
 
 DATA = Path(__file__).parent / "data"
 QUICK = ["--embedding-dim", "64", "--num-epochs", "2", "-o", "embed.hidden_dim=32", "-o", "embed.feature_dim=32"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +44,7 @@ from rxweave.options import (
     Types,
 )
 from rxweave.readiness.commands import app as readiness
+from rxweave.threads import wait_asleep
 
 app = typer.Typer(
     name="rxweave",
@@ -264,12 +264,6 @@ def settings(preset: Preset = None) -> None:
 
 loading.add_to(app)
 finished_commands.add_to(app)
-
-
-def wait_asleep() -> None:
-    """Have OpenMP's threads sleep soon when they wait (docs/methods.md), unless the user has said how; before torch."""
-    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = "300"
 
 
 def main() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-from rxweave.orchestration import defs as package
 from rxweave.orchestration.automation import automation
 from rxweave.orchestration.graphs import partitions_of_graphs
 from rxweave.orchestration.project import project_resource
+from rxweave.threads import wait_asleep
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Give the whole project; assets have a partition for each graph once there is more than the demo."""
+    wait_asleep()
+    from rxweave.orchestration import defs as package  # only now, since it brings torch
+
     partitions = partitions_of_graphs()
     found = dg.load_assets_from_package_module(package)
     assets = [each for each in found if isinstance(each, dg.AssetsDefinition)]
