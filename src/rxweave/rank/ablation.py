@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -18,10 +20,10 @@ from rxweave.graph.split import Split
 from rxweave.rank.baselines import degree_prior
 from rxweave.rank.bootstrap import Estimate
 from rxweave.rank.compare import holm
-from rxweave.rank.matrix import score_pairs
 from rxweave.rank.metrics import evaluate_ranking
 from rxweave.rank.pair_table import Side, compare_tables, pair_table
 from rxweave.rank.ranker import Progress, fit_ranker
+from rxweave.rank.whole_matrix import score_all
 
 Kind = Literal["all", "without", "alone", "baseline"]
 PARTS = ("valid", "test")
@@ -123,7 +125,8 @@ def _scores(
         training, split, embeddings, chosen, seed=seed, progress=lambda what, part: tell(what, part / 2)
     )
     features = ranker.features(training, embeddings)
-    return score_pairs(ranker, features, progress=lambda what, part: tell(what, 0.5 + part / 2)).treats
+    with TemporaryDirectory(prefix="rxweave-") as parts:
+        return score_all(ranker, features, Path(parts), progress=lambda what, part: tell(what, 0.5 + part / 2)).treats
 
 
 def _measured(

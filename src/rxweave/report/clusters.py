@@ -16,6 +16,9 @@ from rxweave.validate.plots import COLOURS, MARKERS
 
 MOST_TYPES = 4
 MOST_POINTS = 6000
+"""Nodes drawn on a map."""
+FEW_POINTS = 500
+"""Up to so many, points are drawn larger."""
 NUMBERED = 12
 """Clusters with a number on the map."""
 SHOWN = 30
@@ -75,7 +78,7 @@ def cluster_map(nodes: pl.DataFrame, *, seed: int = 0) -> bytes:
         axes.scatter(
             part["x"],
             part["y"],
-            s=14,
+            s=14 if len(placed) > FEW_POINTS else 34,
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number % len(MARKERS)],
             alpha=0.6,
