@@ -22,7 +22,7 @@ from rxweave.rank.whole_matrix import score_all
 
 DRUGS_PER_DISEASE = 20
 """New drugs of each disease in `ranked_results`."""
-RANKER_FILES = ("ranker.json", "drawn.npy", "model_*.ubj", "evaluation.json")
+RANKER_FILES = ("ranker.json", "drawn.npy", "members.safetensors", "model_*.ubj", "evaluation.json")
 PREDICTION_FILES = (
     "predictions.parquet",
     "predictions.csv",
