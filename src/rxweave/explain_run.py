@@ -93,8 +93,8 @@ def _notes(kinds: Sequence[PathsOfKind], paths: Sequence[ExplainingPath], *, lea
     if learnt:
         notes.append(
             "The ranker learnt from this pair. It is explained as it was learnt: score, paths and likeness do without "
-            "the drug–disease facts of its fold, its own among them; its score in the run's predictions is another. Its "
-            "label was learnt all the same, so a high score proves little."
+            "the drug–disease facts of its fold, its own among them; its score in the run's predictions is another. "
+            "Its label was learnt all the same, so a high score proves little."
         )
     if paths:
         notes.append(

@@ -50,6 +50,8 @@ _PRODUCTS = {
         "clusters_*.csv",
         "ablation.parquet",
         "ablation.json",
+        "tuning.parquet",
+        "tuning.json",
         "predictions.parquet",
         "predictions.csv",
         "predictions_by_drug.parquet",
