@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy.stats import entropy
 
-from rxweave.rank.flyers import FEW, LIST, Concentration, concentrations
+from rxweave.rank.flyers import FEW, LIST, Concentration, best_of_each, concentrations
 
 
 def table(scores: np.ndarray, known: set[tuple[int, int]]) -> pl.DataFrame:
@@ -90,6 +90,13 @@ def test_lists_of_drugs_are_left_out_where_only_some_drugs_of_each_disease_are_k
     found = concentrations(some, 40, 15)
     assert [(each.end, each.per_node) for each in found] == [("drug", True), ("drug", False), ("disease", False)]
     assert found[0] == concentrations(whole, 40, 15)[0]
+
+
+def test_the_best_of_each_are_chosen_whatever_the_order_of_the_rows() -> None:
+    whole = table(np.random.default_rng(0).normal(size=(40, 15)), {(0, 0), (5, 3)})
+    found = best_of_each(whole.sample(fraction=1, shuffle=True, seed=1), "disease", 4)
+    expected = whole.filter(~pl.col("known")).sort("rank").group_by("disease_key", maintain_order=True).head(4)
+    assert found.equals(expected.sort("rank").select(found.columns))
 
 
 def test_without_a_new_pair_or_a_treatment_there_is_little_to_say() -> None:

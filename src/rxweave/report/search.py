@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rxweave.artifacts import script_json
+from rxweave.rank.flyers import best_of_each
 
 MOST_BYTES = 8_000_000
 """Longest text of the data; a page may have 15 MB in all."""
@@ -34,14 +35,9 @@ def search_data(predictions: pl.DataFrame, *, most_bytes: int = MOST_BYTES) -> S
     numbers = ("prob_treats", "percentile_for_disease", "percentile_for_drug")
     known = predictions.lazy().group_by("disease_key").agg(recorded=pl.col("known").sum())
     best = (
-        predictions.lazy()
-        .select("rank", "known", *columns, *numbers)
-        .filter(~pl.col("known"))
-        .sort("rank")
-        .group_by("disease_key", maintain_order=True)
-        .head(LENGTHS[0])
-        .join(known, on="disease_key", how="left", maintain_order="left")
-        .collect()
+        best_of_each(predictions, "disease", LENGTHS[0])
+        .select(*columns, *numbers)
+        .join(known.collect(), on="disease_key", how="left", maintain_order="left")
     )
     if best.is_empty():
         return None
