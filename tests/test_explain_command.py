@@ -182,6 +182,8 @@ def test_what_is_not_there_is_refused_with_what_is(run: FinishedRun, held_out: E
         InputError, match=r"None of the [\d,]+ paths .* goes through .*most of them go through synthetic"
     ):
         explain_pair(run, **asked, through=off_all_paths(run, asked))
+    with pytest.raises(InputError, match="No path that is asked for joins"):
+        explain_pair(run, **asked, through=off_all_paths(run, asked), without=[r.name for r in run.training.relations])
     with pytest.raises(InputError, match="is not in demo"):
         explain_pair(run, drug="aspirin", disease=asked["disease"])
 

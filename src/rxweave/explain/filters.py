@@ -48,9 +48,10 @@ def allowed_metapaths(
 
 def nothing_through(graph: Graph, kinds: Sequence[PathsOfKind], drug: Node, disease: Node, through: Node) -> str:
     """Give the message that no path goes through a node, with those of its type that most paths go through."""
-    said = (
-        f"None of the {sum(kind.num_paths for kind in kinds):,} paths from {drug} to {disease} goes through {through}."
-    )
+    num_paths = sum(kind.num_paths for kind in kinds)
+    if not num_paths:
+        return f"No path that is asked for joins {drug} and {disease}, so none goes through {through}."
+    said = f"None of the {num_paths:,} paths from {drug} to {disease} goes through {through}."
     on_paths: Counter[tuple[str, int]] = Counter()
     for kind in kinds:
         for row in range(len(kind.strengths)):
