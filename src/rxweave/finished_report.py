@@ -25,11 +25,7 @@ from rxweave.rank.metrics import Estimate, RankingMetrics, SideMetrics
 from rxweave.rank.model import Ranker
 from rxweave.rank.reliability import Bin, Reliability, held_out_pairs, measure_reliability
 from rxweave.report.page import ReportData, write_report
-from rxweave.usefulness import run_evidence
-from rxweave.validate.collapse import measure_collapse
-from rxweave.validate.control import fresh_vectors
-from rxweave.validate.on_graph import measure_on_graph
-from rxweave.validate.verdict import judge
+from rxweave.usefulness import judge_run
 from rxweave.watch import Watch
 
 REPORTING = "08_reporting"
@@ -59,22 +55,13 @@ def read_report_data(folder: Path, *, watch: Watch | None = None) -> ReportData:
     run = read_run(folder)
     kg = _graph_of(run, measured)
     watch.stage("validate")
-    training, seed = run.training, run.seed
-    collapse = measure_collapse(run.embeddings, seed=seed, active=training.degrees > 0)
-    control = fresh_vectors(run.encoder.shape, run.features(), training, seed=seed)
-    verdict = judge(
-        collapse,
-        graph=measure_on_graph(run.embeddings, training, untrained=control, seed=seed),
-        ranking=run_evidence(run, run.embeddings, seed=seed),
-        drug_type=training.roles.drug,
-        disease_type=training.roles.disease,
-    )
+    collapse, verdict = judge_run(run)
     watch.stage("report")
     predictions = folder / PREDICTIONS
     return ReportData(
         kg=kg,
         graph=build_graph(kg),
-        training=training,
+        training=run.training,
         split=run.split,
         history=_history(folder / EMBEDDINGS / "history.json"),
         embeddings=run.embeddings,

@@ -28,10 +28,11 @@ from rxweave.graph.split import Split
 from rxweave.rank.baselines import degree_prior
 from rxweave.rank.metrics import RankingMetrics, SideMetrics, evaluate_ranking
 from rxweave.rank.probe import probe_scores
+from rxweave.validate.collapse import CollapseReport, measure_collapse
 from rxweave.validate.control import fresh_vectors
-from rxweave.validate.on_graph import vectors_on_graph
+from rxweave.validate.on_graph import measure_on_graph, vectors_on_graph
 from rxweave.validate.validation import Validation, validate
-from rxweave.validate.verdict import RankingEvidence, SideEvidence
+from rxweave.validate.verdict import RankingEvidence, SideEvidence, Verdict, judge
 
 FOLDS = 5
 FEWEST_PAIRS = 50
@@ -137,6 +138,21 @@ def _evidence(ours: list[RankingMetrics], prior: list[RankingMetrics], *, held_o
         return [getattr(found, name) for found in ours]
 
     return RankingEvidence(side("diseases_given_drug"), side("drugs_given_disease"), held_out=held_out)
+
+
+def judge_run(run: FinishedRun) -> tuple[CollapseReport, Verdict]:
+    """Give the geometry of a run's own vectors, and the verdict on them, as the run itself judged them."""
+    training, seed = run.training, run.seed
+    collapse = measure_collapse(run.embeddings, seed=seed, active=training.degrees > 0)
+    control = fresh_vectors(run.encoder.shape, run.features(), training, seed=seed)
+    verdict = judge(
+        collapse,
+        graph=measure_on_graph(run.embeddings, training, untrained=control, seed=seed),
+        ranking=run_evidence(run, run.embeddings, seed=seed),
+        drug_type=training.roles.drug,
+        disease_type=training.roles.disease,
+    )
+    return collapse, verdict
 
 
 def validate_beside(

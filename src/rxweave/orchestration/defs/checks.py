@@ -15,7 +15,7 @@ from rxweave.orchestration.metadata import frame_table, markdown_table, of_verdi
 from rxweave.orchestration.project import Project
 from rxweave.orchestration.steps import folder_of
 from rxweave.report.figures import DEGREE_PRIOR, reliability
-from rxweave.usefulness import validate_beside
+from rxweave.usefulness import judge_run
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 MOST_ECE = 0.05
@@ -44,7 +44,7 @@ def no_held_out_pair_leaks(context: dg.AssetCheckExecutionContext, project: Proj
 def embeddings_have_not_collapsed(context: dg.AssetCheckExecutionContext, project: Project) -> dg.AssetCheckResult:
     """The verdict of `rxweave validate --run`: geometry per type, the graph's facts, validation treatments ranked."""
     run = folder_of(context, project).read_run()
-    verdict = validate_beside(run.embeddings, run=run, seed=run.seed).verdict
+    _, verdict = judge_run(run)
     return dg.AssetCheckResult(
         passed=verdict.level != "collapsed",
         severity=ERROR,

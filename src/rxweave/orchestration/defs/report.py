@@ -16,7 +16,7 @@ from rxweave.orchestration.steps import Made, folder_of
 from rxweave.orchestration.watch import LogWatch
 from rxweave.pipeline import load
 from rxweave.report.page import ReportData, write_report
-from rxweave.usefulness import validate_beside
+from rxweave.usefulness import judge_run
 
 FILES = ("report.html", "metrics.json")
 
@@ -36,8 +36,8 @@ def report(context: dg.AssetExecutionContext, project: Project) -> Made:
         kg, graph = folder.read_graph()
         if settings.load.kg.partition(":")[0] == "demo":  # what a made-up graph knows of itself is in no file
             kg = replace(kg, truth=load(settings)[0].truth)
-        validation = validate_beside(run.embeddings, run=run, seed=run.seed)
-        work.results["verdict"] = validation.verdict.level
+        collapse, verdict = judge_run(run)
+        work.results["verdict"] = verdict.level
         evaluation = read_evaluation(folder.root / RANKER)
         history = epochs_from(json.loads((folder.root / EMBEDDINGS / "history.json").read_text(encoding="utf-8")))
         data = ReportData(
@@ -47,8 +47,8 @@ def report(context: dg.AssetExecutionContext, project: Project) -> Made:
             split=run.split,
             history=tuple(history),
             embeddings=run.embeddings,
-            collapse=validation.collapse,
-            verdict=validation.verdict,
+            collapse=collapse,
+            verdict=verdict,
             metrics=evaluation.metrics,
             predictions=pl.read_parquet(folder.root / OUTPUT / "predictions.parquet"),
             manifest=work.manifest(),
@@ -57,7 +57,7 @@ def report(context: dg.AssetExecutionContext, project: Project) -> Made:
         write_report(data, work.reporting / "report.html", work.reporting / "metrics.json")
     return dg.MaterializeResult(
         metadata={
-            "verdict": validation.verdict.level,
+            "verdict": verdict.level,
             "metrics": of_metrics(evaluation.metrics),
             "page": of_file(folder.root / REPORTING / "report.html"),
             "page_url": dg.MetadataValue.url((folder.root / REPORTING / "report.html").absolute().as_uri()),
