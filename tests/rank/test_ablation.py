@@ -7,7 +7,7 @@ from rxweave.config import FeatureSettings, RankSettings
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split, random_split, training_graph
-from rxweave.rank.ablation import MEASURES, SCHEMA, ablate, variants
+from rxweave.rank.ablation import MEASURES, SCHEMA, ablate, settings_of, variants
 from rxweave.rank.baselines import degree_prior
 from rxweave.rank.compare import holm
 from rxweave.rank.matrix import score_pairs
@@ -15,7 +15,11 @@ from rxweave.rank.metrics import evaluate_ranking
 from rxweave.rank.ranker import fit_ranker
 
 SETTINGS = RankSettings(
-    features=FeatureSettings(groups=("degrees", "profiles"), num_folds=2), num_trees=5, num_draws=1, threads=1
+    features=FeatureSettings(groups=("degrees", "profiles"), num_folds=2),
+    num_trees=5,
+    num_draws=1,
+    bilinear_weight=0,
+    threads=1,
 )
 
 
@@ -39,8 +43,12 @@ def table(training: Graph, split: Split, told: list[tuple[str, float]]) -> pl.Da
     return ablate(training, split, None, SETTINGS, seed=4, progress=lambda what, share: told.append((what, share)))
 
 
+def with_groups(*groups: str, **more: object) -> RankSettings:
+    return RankSettings(features=FeatureSettings(groups=groups), **more)
+
+
 def test_every_group_is_left_out_in_turn_and_taken_alone() -> None:
-    found = variants(("neighbours", "degrees", "paths"))
+    found = variants(with_groups("neighbours", "degrees", "paths", bilinear_weight=0))
     assert [(each.kind, each.groups) for each in found] == [
         ("all", ("neighbours", "degrees", "paths")),
         ("without", ("degrees", "paths")),
@@ -53,9 +61,36 @@ def test_every_group_is_left_out_in_turn_and_taken_alone() -> None:
     assert len({each.name for each in found}) == 7
 
 
+def test_what_the_bilinear_member_takes_in_is_left_out_with_its_group() -> None:
+    settings = with_groups("degrees", "profiles", bilinear_inputs=("profiles", "embeddings"))
+    found = {each.name: settings_of(each, settings) for each in variants(settings)}
+    assert list(found) == [
+        "all groups", "without degrees", "without profiles", "without embeddings", "degrees alone", "profiles alone",
+    ]  # fmt: skip
+    taken = {
+        name: (each.features.groups, each.bilinear_inputs if each.bilinear_weight else ())
+        for name, each in found.items()
+    }
+    assert taken == {
+        "all groups": (("degrees", "profiles"), ("profiles", "embeddings")),
+        "without degrees": (("profiles",), ("profiles", "embeddings")),
+        "without profiles": (("degrees",), ("embeddings",)),
+        "without embeddings": (("degrees", "profiles"), ("profiles",)),
+        "degrees alone": (("degrees",), ()),
+        "profiles alone": (("profiles",), ("profiles",)),
+    }
+    assert found["all groups"] == settings
+    assert not any(
+        each.uses_embeddings for name, each in found.items() if "alone" in name or name == "without embeddings"
+    )
+    assert "without embeddings" not in {each.name for each in variants(settings, embeddings=False)}
+    only = with_groups("degrees", bilinear_inputs=("embeddings",))
+    assert [each.name for each in variants(only)] == ["all groups", "without embeddings", "degrees alone"]
+
+
 def test_a_single_group_is_refused() -> None:
     with pytest.raises(InputError, match=r"one feature group \(degrees\)"):
-        variants(("degrees",))
+        variants(with_groups("degrees", bilinear_weight=0))
 
 
 def test_each_variant_is_measured_on_both_parts(table: pl.DataFrame, split: Split) -> None:

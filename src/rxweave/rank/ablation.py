@@ -53,19 +53,36 @@ class Variant:
     groups: tuple[str, ...]
 
 
-def variants(groups: tuple[str, ...]) -> tuple[Variant, ...]:
+def variants(settings: RankSettings, *, embeddings: bool = True) -> tuple[Variant, ...]:
     """Give all groups together, all but each in turn, and each alone.
 
-    Raises InputError for a single group, which there is nothing to hold against.
+    Groups are those of the pair features, and what else the bilinear member takes in ("embeddings", by default), unless
+    there are no `embeddings`. What only the bilinear member takes in cannot be alone: trees need features. Raises
+    InputError for a single group, which there is nothing to hold against.
     """
+    own = settings.features.groups
+    added = settings.bilinear_inputs if settings.bilinear_weight else ()
+    groups = (*own, *(each for each in added if each not in own and (embeddings or each != "embeddings")))
     if len(groups) < 2:
         raise InputError(
             f"The ranker has one feature group ({', '.join(groups)}), so leaving it out leaves nothing. Rank with two "
             "or more: -o rank.features.groups=…."
         )
     without = [Variant(f"without {left}", "without", tuple(g for g in groups if g != left)) for left in groups]
-    alone = [Variant(f"{group} alone", "alone", (group,)) for group in groups]
+    without = [each for each in without if set(each.groups) & set(own)]
+    alone = [Variant(f"{group} alone", "alone", (group,)) for group in own]
     return (Variant("all groups", "all", groups), *without, *alone)
+
+
+def settings_of(variant: Variant, settings: RankSettings) -> RankSettings:
+    """Give the settings that fit a variant: features and inputs of the bilinear member cut to its groups.
+
+    Without an input the bilinear member is left out.
+    """
+    features = tuple(each for each in settings.features.groups if each in variant.groups)
+    inputs = tuple(each for each in settings.bilinear_inputs if each in variant.groups)
+    bilinear = {"bilinear_inputs": inputs} if inputs else {"bilinear_weight": 0.0}
+    return settings.but(features=settings.features.but(groups=features), **bilinear)
 
 
 def ablate(
@@ -85,7 +102,7 @@ def ablate(
     the degree prior, which knows no biology, and is not among those adjusted for. Raises InputError for a single
     feature group, and as `fit_ranker` does.
     """
-    planned = variants(settings.features.groups)
+    planned = variants(settings, embeddings=embeddings is not None)
     parts = {"valid": replace(split, valid=split.test[:0], test=split.valid), "test": split}
     parts = {part: asked for part, asked in parts.items() if len(asked.test)}
     base: dict[str, pl.DataFrame] = {}
@@ -120,7 +137,7 @@ def _scores(
         if progress:
             progress(f"{variant.name}: {what}", done + share * part)
 
-    chosen = settings.but(features=settings.features.but(groups=variant.groups))
+    chosen = settings if variant.kind == "all" else settings_of(variant, settings)
     ranker = fit_ranker(
         training, split, embeddings, chosen, seed=seed, progress=lambda what, part: tell(what, part / 2)
     )

@@ -88,7 +88,7 @@ def cluster_map(nodes: pl.DataFrame, *, seed: int = 0) -> bytes:
         if number < NUMBERED:
             place = np.median(part.select("x", "y").to_numpy(), axis=0)
             label = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
-            axes.text(place[0], place[1], str(number), ha="center", va="center", fontsize=9, weight="bold", bbox=label)
+            axes.text(place[0], place[1], str(number), ha="center", va="center", fontsize=12, weight="bold", bbox=label)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal", adjustable="datalim")
