@@ -117,36 +117,38 @@ def build_graph(kg: KnowledgeGraph) -> Graph:
     counts = nodes.group_by("node_type").len().sort("node_type")
     node_types = tuple(counts["node_type"].to_list())
     offsets = np.concatenate([[0], np.cumsum(counts["len"].to_numpy())]).astype(np.int64)
-    index = nodes.select("node_key", pl.col("node_ix").cast(pl.Int64), "node_type")
-    edges = (
-        kg.edges.select("source_key", "relation", "target_key")
-        .join(
-            index.rename({"node_key": "source_key", "node_ix": "source", "node_type": "source_type"}),
-            on="source_key",
-            how="left",
-        )
-        .join(
-            index.rename({"node_key": "target_key", "node_ix": "target", "node_type": "target_type"}),
-            on="target_key",
-            how="left",
-        )
-    )
-    lost = edges.filter(pl.col("source").is_null() | pl.col("target").is_null())
-    if len(lost):
-        row = lost.row(0, named=True)
+    source, target = (_rows_of_keys(kg.edges[end], nodes) for end in ("source_key", "target_key"))
+    lost = (source < 0) | (target < 0)
+    if lost.any():
+        row = kg.edges.row(int(np.argmax(lost)), named=True)
         raise InputError(
-            f"{kg.name}: {len(lost)} facts name a node that is not in the node table, first "
+            f"{kg.name}: {int(lost.sum())} facts name a node that is not in the node table, first "
             f"{row['source_key']} –{row['relation']}→ {row['target_key']}."
         )
-    by_relation = edges.partition_by("source_type", "relation", "target_type", as_dict=True)
+    # Numbers from here on: a graph of tens of millions of facts is not copied as text.
+    names = kg.edges["relation"].unique().sort()
+    kinds = kg.edges["relation"].cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int32)
+    for end in (source, target):
+        kinds *= len(node_types)
+        kinds += np.searchsorted(offsets, end, side="right").astype(np.int32) - 1
+    there = np.unique(kinds)
+    named, of, to = np.unravel_index(there, (max(1, len(names)), len(node_types), len(node_types)))
+    kind_of = {
+        (node_types[of[i]], names[int(named[i])], node_types[to[i]]): int(kind) for i, kind in enumerate(there.tolist())
+    }
     facts = []
     for rel in kg.relations:
-        part = by_relation.pop((rel.source_type, rel.name, rel.target_type), None)
-        if part is None:
-            facts.append(np.empty((2, 0), np.int64))
-            continue
-        part = part.sort("source", "target")
-        facts.append(np.stack([part["source"].to_numpy(), part["target"].to_numpy()]))
-    if by_relation:
-        raise InputError(f"{kg.name}: facts of an undeclared relation {next(iter(by_relation))}.")
+        kind = kind_of.pop((rel.source_type, rel.name, rel.target_type), None)
+        mine = np.flatnonzero(kinds == kind) if kind is not None else np.empty(0, np.int64)
+        ordered = np.sort(source[mine] * nodes.height + target[mine])
+        facts.append(np.stack(np.divmod(ordered, max(1, nodes.height))))
+    if kind_of:
+        raise InputError(f"{kg.name}: facts of an undeclared relation {next(iter(kind_of))}.")
     return Graph(kg.name, nodes.drop("node_ix"), node_types, offsets, kg.relations, tuple(facts), kg.roles)
+
+
+def _rows_of_keys(keys: pl.Series, nodes: pl.DataFrame) -> Int[np.ndarray, " facts"]:
+    """Give the node row of each key, −1 for one that is of no node."""
+    index = nodes.select(pl.col("node_key").alias("key"), pl.col("node_ix").cast(pl.Int64))
+    found = keys.alias("key").to_frame().join(index, on="key", how="left", maintain_order="left")["node_ix"]
+    return found.fill_null(-1).to_numpy().astype(np.int64, copy=False)
