@@ -28,6 +28,9 @@ OPTIONS = [
     "embed.learning_rate=0.003",
     "rank.num_trees=10",
     "rank.num_draws=1",
+    "rank.linear_weight=0",
+    "rank.bilinear_weight=0",
+    "rank.features.num_folds=2",
     "rank.features.groups=degrees,profiles",
     "embed.device=cpu",
 ]
