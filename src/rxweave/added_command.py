@@ -23,7 +23,7 @@ def add_and_show(run: Path, file: Path, *, top: int, csv: Path | None, as_json: 
         typer.echo(json.dumps(_plain(added, top), indent=2))
         return
     typer.echo(
-        f"{len(added.nodes):,} new nodes, {added.num_facts:,} facts, embedded in {added.embeddings.dim} dimensions: "
+        f"{len(added.nodes):,} new node{'s' * (len(added.nodes) > 1)}, {added.num_facts:,} facts, embedded in {added.embeddings.dim} dimensions: "
         f"{added.embeddings_file}"
     )
     for note in added.notes:

@@ -99,7 +99,7 @@ def _predictions(
     bare = diseases.filter(~pl.col("node_key").is_in(treated.implode()))
     if bare.height and found.split.unit == "pair":
         notes.append(
-            f"{bare.height} new diseases have no known treatment. This run's ranker was fitted and tested mostly on "
+            f"New diseases without a known treatment: {bare.height}. This run's ranker was fitted and tested mostly on "
             "diseases that have some; one of `rxweave run --split disease` is fitted for those that have none."
         )
     return table

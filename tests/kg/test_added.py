@@ -146,3 +146,12 @@ def test_a_table_without_the_columns_or_new_nodes_is_refused(tmp_path: Path, kg:
         table(tmp_path, row("a", "b", "c"), header=row("source", "relation", "target")), kg
     )
     assert "describes no new node" in refusal(table(tmp_path, row("a", to_gene, "c", "", "", "")), kg)
+
+
+def test_a_row_of_too_few_fields_is_refused_without_offering_to_skip_it(
+    tmp_path: Path, kg: KnowledgeGraph, gene: dict[str, str], to_gene: str
+) -> None:
+    good = row("N1", to_gene, gene["node_id"], "N1", "disease", "new fever")
+    told = refusal(table(tmp_path, good, row("N1", to_gene)), kg)
+    assert "line 3: 2 fields, expected 6" in told
+    assert "skip" not in told

@@ -182,7 +182,7 @@ def _from_parquet(path: Path, keyed_by: list[str], columns: list[str]) -> _Read:
 
 
 def _from_text(path: Path, keyed_by: list[str], columns: list[str]) -> _Read:
-    table = read_table(path, [*keyed_by, *columns])
+    table = read_table(path, [*keyed_by, *columns], on_error="refuse")
     about = table.frame.select(keyed_by)
     if columns == [VECTOR]:
         parts = table.frame[VECTOR].str.strip_chars(" []").str.split(",")

@@ -75,7 +75,7 @@ _New = dict[str, tuple[Node, str]]
 
 def _table(path: Path) -> Table:
     if not is_parquet(path):
-        return read_table(path, NEEDED, optional=OPTIONAL)
+        return read_table(path, NEEDED, optional=OPTIONAL, on_error="refuse")
     there = column_names(path)
     return read_columns(path, [*NEEDED, *(name for name in OPTIONAL if name in there)])
 

@@ -17,8 +17,9 @@ from rxweave.errors import InputError, did_you_mean
 from rxweave.kg.files import first_bytes, read_bytes
 from rxweave.kg.tables import InputFile, RejectedRow
 
-OnError = Literal["stop", "skip"]
-"""What a malformed row does: stop the reading with an error, or be left out, counted and listed."""
+OnError = Literal["stop", "skip", "refuse"]
+"""What a malformed row does: stop the reading with an error, or be left out, counted and listed.
+"refuse" is "stop" where nobody can choose."""
 
 MAX_EXAMPLES = 10
 """How many rejected rows a report lists; the rest are only counted."""
@@ -98,8 +99,8 @@ def drop_bad_rows(table: Table, bad: pl.Series, reason: Callable[[dict[str, Any]
         RejectedRow(table.file.path, int(table.lines[row]), reason(table.frame.row(row, named=True)))
         for row in rows[:MAX_EXAMPLES]
     )
-    if on_error == "stop":
-        raise _bad_row(examples[0], len(rows))
+    if on_error != "skip":
+        raise _bad_row(examples[0], len(rows), may_skip=on_error == "stop")
     left = replace(
         table,
         frame=table.frame.filter(~bad),
@@ -198,8 +199,8 @@ def _sifted(
         num_rejected += 1
         if len(rejected) < MAX_EXAMPLES:
             rejected.append(RejectedRow(str(path), line, reason))
-        if on_error == "stop":
-            raise _bad_row(rejected[0])
+        if on_error != "skip":
+            raise _bad_row(rejected[0], may_skip=on_error == "stop")
     return sound.getvalue().encode(), lines, num_rejected, tuple(rejected)
 
 
@@ -237,9 +238,7 @@ def _fields(raw: bytes, separator: str) -> list[str] | str | None:
         return None if "unexpected end of data" in str(error) else f"its quotes are wrong ({error})"
 
 
-def _bad_row(row: RejectedRow, alike: int = 1) -> InputError:
+def _bad_row(row: RejectedRow, alike: int = 1, *, may_skip: bool = True) -> InputError:
     others = f" ({alike:,} rows are like it)" if alike > 1 else ""
-    return InputError(
-        f"{row.file}, line {row.line}: {row.reason}{others}. Mend the file, or choose on_error 'skip', "
-        "which leaves such rows out, counts and lists them."
-    )
+    choice = ", or choose on_error 'skip', which leaves such rows out, counts and lists them" if may_skip else ""
+    return InputError(f"{row.file}, line {row.line}: {row.reason}{others}. Mend the file{choice}.")
