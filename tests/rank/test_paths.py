@@ -17,6 +17,7 @@ from rxweave.rank.paths import (
     graph_steps,
     metapaths,
     named_paths,
+    pair_counts,
     path_counts,
     scaled,
     step_matrix,
@@ -196,3 +197,17 @@ def test_metapaths_a_graph_lacks_are_named() -> None:
 def test_scaled_count_is_the_inverse_hyperbolic_sine_of_the_ratio_to_the_mean() -> None:
     found = scaled(np.array([[0.0, 0.5, 5000.0]], np.float32), 0.5)
     np.testing.assert_allclose(found, [[0.0, np.log(1 + np.sqrt(2)), np.log(2 * 10_000)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("max_length", [3, 4])
+def test_counts_of_single_pairs_are_those_of_the_whole_block_to_the_bit(max_length: int) -> None:
+    graph = random_graph(3)
+    matrices = {step: damped(step_matrix(graph, step), 0.5) for step in graph_steps(graph)}
+    paths = metapaths(graph, max_length)
+    diseases = np.arange(graph.num_of("disease"))[::-1]
+    whole = np.stack(list(path_counts(matrices, paths, diseases)), axis=2)
+    rng = np.random.default_rng(0)
+    drug, place = rng.integers(0, whole.shape[0], 50), rng.integers(0, whole.shape[1], 50)
+    found = pair_counts(matrices, paths, diseases, drug, place)
+    np.testing.assert_array_equal(found, whole[drug, place])
+    assert (found > 0).any()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,10 +14,13 @@ from jaxtyping import Float32, Int
 from rxweave.graph.pairs import Pairs
 from rxweave.rank.folds import FoldFacts, PairFolds
 from rxweave.rank.neighbours import Similarity, summarise
-from rxweave.rank.paths import Metapath, Step, path_counts, scaled
+from rxweave.rank.paths import Metapath, Step, pair_counts, path_counts, scaled
 
 BLOCK_BYTES = 128 * 2**20
 """Size of the feature array of one block of diseases, unless one disease alone needs more."""
+
+PATH_DISEASES = 256
+"""Diseases at once where paths are counted for a list of pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +94,34 @@ class PairFeatures:
         self, pairs: Pairs, folds: Int[np.ndarray, " rows"] | None, size: int
     ) -> Float32[np.ndarray, "rows features"]:
         out = np.empty((len(pairs), len(self.names)), np.float32)
-        by_disease = np.argsort(pairs[:, 1], kind="stable")
-        wanted, first = np.unique(pairs[by_disease, 1], return_index=True)
-        bounds = np.append(first, len(pairs))
-        for start in range(0, len(wanted), size):
-            diseases = wanted[start : start + size]
-            here = by_disease[bounds[start] : bounds[start + len(diseases)]]
-            self._fill_rows(out[:, : self.num_fixed], pairs, here, diseases, self._fill_fixed)
-            for fold in [None] if folds is None else np.unique(folds[here]).tolist():
-                mine = here if folds is None else here[folds[here] == fold]
-                fill = partial(self._fill_varying, fold=fold)
-                self._fill_rows(out[:, self.num_fixed :], pairs, mine, diseases, fill)
+        known_at, end = self.num_fixed, len(self.names)
+        paths_at = known_at - len(self.fixed_paths), end - len(self.varying_paths)
+        for diseases, here in _by_disease(pairs, size):
+            self._fill_rows(out[:, : paths_at[0]], pairs, here, diseases, self._fill_sides)
+            for fold, mine in _by_fold(folds, here):
+                fill = partial(self._fill_known, fold=fold)
+                self._fill_rows(out[:, known_at : paths_at[1]], pairs, mine, diseases, fill)
+        # Paths for the pairs alone: the more diseases at once, the fewer times their common ends are worked out.
+        for diseases, here in _by_disease(pairs, max(size, PATH_DISEASES)):
+            self._fill_pair_paths(out[:, paths_at[0] : known_at], pairs, here, diseases, self.steps, self.fixed_paths)
+            for fold, mine in _by_fold(folds, here):
+                steps = {**self.steps, **self.by_fold[fold].steps}
+                self._fill_pair_paths(out[:, paths_at[1] :], pairs, mine, diseases, steps, self.varying_paths)
         return out
+
+    def _fill_pair_paths(
+        self,
+        out: Float32[np.ndarray, "rows paths"],
+        pairs: Pairs,
+        rows: Int[np.ndarray, " some"],
+        diseases: Int[np.ndarray, " block"],
+        steps: dict[Step, sp.csr_array],
+        paths: tuple[tuple[Metapath, float], ...],
+    ) -> None:
+        place = np.searchsorted(diseases, pairs[rows, 1])
+        counts = pair_counts(steps, [path for path, _ in paths], diseases, pairs[rows, 0], place)
+        for column, (_, mean) in enumerate(paths):
+            out[rows, column] = scaled(counts[:, column], mean)
 
     def _fill_rows(
         self,
@@ -124,16 +143,37 @@ class PairFeatures:
         drugs: Int[np.ndarray, " drugs"],
         diseases: Int[np.ndarray, " block"],
     ) -> None:
-        sizes = [part.shape[1] for part in (self.drug_side, self.disease_side, self.drug_factors)]
-        drug_side, disease_side, products, paths = np.split(out, np.cumsum(sizes), axis=2)
+        paths_at = out.shape[2] - len(self.fixed_paths)
+        self._fill_sides(out[:, :, :paths_at], drugs, diseases)
+        self._fill_paths(out[:, :, paths_at:], self.steps, self.fixed_paths, drugs, diseases)
+
+    def _fill_sides(
+        self,
+        out: Float32[np.ndarray, "drugs block columns"],
+        drugs: Int[np.ndarray, " drugs"],
+        diseases: Int[np.ndarray, " block"],
+    ) -> None:
+        sizes = [part.shape[1] for part in (self.drug_side, self.disease_side)]
+        drug_side, disease_side, products = np.split(out, np.cumsum(sizes), axis=2)
         drug_side[:] = self.drug_side[drugs, None]
         disease_side[:] = self.disease_side[diseases]
         np.multiply(self.drug_factors[drugs, None], self.disease_factors[diseases], out=products)
-        self._fill_paths(paths, self.steps, self.fixed_paths, drugs, diseases)
 
     def _fill_varying(
         self,
         out: Float32[np.ndarray, "drugs block varying"],
+        drugs: Int[np.ndarray, " drugs"],
+        diseases: Int[np.ndarray, " block"],
+        fold: int | None,
+    ) -> None:
+        paths_at = out.shape[2] - len(self.varying_paths)
+        self._fill_known(out[:, :, :paths_at], drugs, diseases, fold)
+        steps = {**self.steps, **self.by_fold[fold].steps}
+        self._fill_paths(out[:, :, paths_at:], steps, self.varying_paths, drugs, diseases)
+
+    def _fill_known(
+        self,
+        out: Float32[np.ndarray, "drugs block columns"],
         drugs: Int[np.ndarray, " drugs"],
         diseases: Int[np.ndarray, " block"],
         fold: int | None,
@@ -156,8 +196,6 @@ class PairFeatures:
                 out[:, :, at] = joined.sum(axis=1)[drugs, None] - itself
                 out[:, :, at + 1] = joined.sum(axis=0)[diseases] - itself
                 at += 2
-        steps = {**self.steps, **facts.steps}
-        self._fill_paths(out[:, :, at:], steps, self.varying_paths, drugs, diseases)
 
     def _fill_paths(
         self,
@@ -171,3 +209,24 @@ class PairFeatures:
         counts = path_counts(steps, [path for path, _ in paths], diseases, some)
         for column, ((_, mean), count) in enumerate(zip(paths, counts, strict=True)):
             out[:, :, column] = scaled(count, mean)
+
+
+def _by_disease(pairs: Pairs, size: int) -> Iterator[tuple[Int[np.ndarray, " block"], Int[np.ndarray, " rows"]]]:
+    """Give `size` of the pairs' diseases at a time, ascending, and the rows of their pairs."""
+    order = np.argsort(pairs[:, 1], kind="stable")
+    wanted, first = np.unique(pairs[order, 1], return_index=True)
+    bounds = np.append(first, len(pairs))
+    for start in range(0, len(wanted), size):
+        diseases = wanted[start : start + size]
+        yield diseases, order[bounds[start] : bounds[start + len(diseases)]]
+
+
+def _by_fold(
+    folds: Int[np.ndarray, " rows"] | None, here: Int[np.ndarray, " some"]
+) -> Iterator[tuple[int | None, Int[np.ndarray, " mine"]]]:
+    """Give the rows of each fold among these; without folds all of them, as of none."""
+    if folds is None:
+        yield None, here
+        return
+    for fold in np.unique(folds[here]).tolist():
+        yield fold, here[folds[here] == fold]

@@ -156,28 +156,71 @@ def path_counts(
     Products are taken from the disease side, so the largest array is nodes of a type × block; metapaths that
     end alike share the work on their common end. `matrices` holds the damped matrix of every step used.
     """
-    ends: dict[tuple[Step, ...], sp.csr_array] = {}
-    dense: dict[tuple[Step, ...], Float32[np.ndarray, "nodes block"]] = {}
-
-    def sparse_end(steps: tuple[Step, ...]) -> sp.csr_array:
-        # The last step's columns are nearly empty, and so is one product more: skip the zeros.
-        if steps not in ends:
-            last = matrices[steps[-1]]
-            ends[steps] = last[:, diseases] if len(steps) == 1 else matrices[steps[0]] @ sparse_end(steps[1:])
-        return ends[steps]
-
-    def end(steps: tuple[Step, ...]) -> Float32[np.ndarray, "nodes block"]:
-        if steps not in dense:
-            whole = sparse_end(steps).toarray() if len(steps) <= 2 else matrices[steps[0]] @ end(steps[1:])
-            dense[steps] = whole
-        return dense[steps]
-
+    ends = _Ends(matrices, diseases)
     starts: dict[Step, sp.csr_array] = {}
     for path in paths:
         first = path.steps[0]
         if first not in starts:
             starts[first] = matrices[first] if drugs is None else matrices[first][drugs]
-        yield starts[first] @ end(path.steps[1:])
+        yield starts[first] @ ends.dense(path.steps[1:])
+
+
+def pair_counts(
+    matrices: Mapping[Step, sp.csr_array],
+    paths: Sequence[Metapath],
+    diseases: Int[np.ndarray, " block"],
+    drug: Int[np.ndarray, " pairs"],
+    place: Int[np.ndarray, " pairs"],
+) -> Float32[np.ndarray, "pairs paths"]:
+    """Give the same counts, to the bit, for a list of pairs: `drug` and the `place` of the disease among `diseases`.
+
+    For few pairs of many drugs and many diseases: nothing is worked out for the others but the common ends, of which
+    one at a time is held whole.
+    """
+    from rxweave.rank.path_loops import row_products  # compiled when first called
+
+    ends = _Ends(matrices, diseases)
+    out = np.empty((len(drug), len(paths)), np.float32)
+    by_end: dict[tuple[Step, ...], list[int]] = {}
+    for column, path in enumerate(paths):
+        by_end.setdefault(path.steps[1:], []).append(column)
+    for steps, columns in by_end.items():
+        turned = ends.turned(steps)
+        for column in columns:
+            start = matrices[paths[column].steps[0]]
+            out[:, column] = row_products(start.indptr, start.indices, start.data, drug, turned, place)
+    return out
+
+
+class _Ends:
+    """What paths have in common at their end: products of step matrices, for the columns of some diseases."""
+
+    def __init__(self, matrices: Mapping[Step, sp.csr_array], diseases: Int[np.ndarray, " block"]) -> None:
+        self._matrices, self._diseases = matrices, diseases
+        self._sparse: dict[tuple[Step, ...], sp.csr_array] = {}
+        self._dense: dict[tuple[Step, ...], Float32[np.ndarray, "nodes block"]] = {}
+
+    def sparse(self, steps: tuple[Step, ...]) -> sp.csr_array:
+        # The last step's columns are nearly empty, and so is one product more: skip the zeros.
+        if steps not in self._sparse:
+            first = self._matrices[steps[0]]
+            self._sparse[steps] = first[:, self._diseases] if len(steps) == 1 else first @ self.sparse(steps[1:])
+        return self._sparse[steps]
+
+    def dense(self, steps: tuple[Step, ...]) -> Float32[np.ndarray, "nodes block"]:
+        if steps not in self._dense:
+            few = len(steps) <= 2
+            whole = self.sparse(steps).toarray() if few else self._matrices[steps[0]] @ self.dense(steps[1:])
+            self._dense[steps] = whole
+        return self._dense[steps]
+
+    def turned(self, steps: tuple[Step, ...]) -> Float32[np.ndarray, "block nodes"]:
+        """The same transposed, a disease to a row; not kept."""
+        if len(steps) > 2:
+            return np.ascontiguousarray(self.dense(steps).T)
+        # Turned while it is sparse: turning the array takes several times as long as all the rest.
+        found: Float32[np.ndarray, "block nodes"] = self.sparse(steps).T.tocsr().toarray()
+        return found
 
 
 def fit_scale(
@@ -225,7 +268,7 @@ def named_paths(graph: Graph, names: Sequence[str], max_length: int) -> tuple[Me
     return tuple(by_name[name] for name in names)
 
 
-def scaled(count: Float[np.ndarray, "drugs block"], mean: float) -> Float[np.ndarray, "drugs block"]:
+def scaled(count: Float[np.ndarray, "*pairs"], mean: float) -> Float[np.ndarray, "*pairs"]:
     """Give arcsinh(count / mean): linear near 0, logarithmic far out (the transform of Himmelstein et al.
     2017).
     """
