@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import dagster as dg
 
 from rxweave.embed.history import Epoch
 from rxweave.epoch_line import EpochLine
@@ -21,7 +20,7 @@ EVERY_SECONDS = 20.0
 class LogWatch(Watch):
     """Tells Dagster's log: warnings as warnings, and of epochs and progress what a reader can follow."""
 
-    def __init__(self, log: dg.DagsterLogManager, num_epochs: int = 1) -> None:
+    def __init__(self, log: logging.Logger, num_epochs: int = 1) -> None:
         self.log = log
         self.line = EpochLine(num_epochs)
         self.since = 0.0
