@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rxweave.kg.tables import KnowledgeGraph as KnowledgeGraph
     from rxweave.leads import leads_for as leads_for
     from rxweave.pipeline import run as run
+    from rxweave.rank.estimator import PairRanker as PairRanker
     from rxweave.rank.metrics import evaluate_ranking as evaluate_ranking
     from rxweave.rank.ranker import fit_ranker as fit_ranker
     from rxweave.readiness.devices import compare_devices as compare_devices
@@ -73,6 +74,7 @@ _HOME = {
     "KnowledgeGraph": "rxweave.kg.tables",
     "leads_for": "rxweave.leads",
     "run": "rxweave.pipeline",
+    "PairRanker": "rxweave.rank.estimator",
     "evaluate_ranking": "rxweave.rank.metrics",
     "fit_ranker": "rxweave.rank.ranker",
     "compare_devices": "rxweave.readiness.devices",

@@ -22,10 +22,9 @@ def add_and_show(run: Path, file: Path, *, top: int, csv: Path | None, as_json: 
     if as_json:
         typer.echo(json.dumps(_plain(added, top), indent=2))
         return
-    typer.echo(
-        f"{len(added.nodes):,} new node{'s' * (len(added.nodes) > 1)}, {added.num_facts:,} facts, embedded in {added.embeddings.dim} dimensions: "
-        f"{added.embeddings_file}"
-    )
+    nodes = f"{len(added.nodes):,} new node{'s' * (len(added.nodes) > 1)}"
+    place = f"embedded in {added.embeddings.dim} dimensions: {added.embeddings_file}"
+    typer.echo(f"{nodes}, {added.num_facts:,} facts, {place}")
     for note in added.notes:
         typer.echo(f"Note: {note}", err=True)
     for end, pairs in _pairs_by_node(added):
