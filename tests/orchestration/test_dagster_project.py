@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +17,7 @@ from rxweave.cli import app
 from rxweave.config import RunSettings
 from rxweave.errors import InputError
 from rxweave.finished_run import read_run
+from rxweave.orchestration.evaluation import read_evaluation, write_evaluation
 from rxweave.orchestration.folder import GraphFolder
 
 ASSETS = {
@@ -132,6 +133,16 @@ def test_ranked_results_are_the_best_new_drugs_of_each_disease(finished: Finishe
         mine = found.filter(pl.col("disease_key") == disease)
         assert mine["drug_key"].to_list() == new["drug_key"].head(20).to_list()
         assert mine["place"].to_list() == list(range(1, len(mine) + 1))
+
+
+def test_an_evaluation_is_kept_to_the_last_digit_undefined_numbers_too(finished: Finished, tmp_path: Path) -> None:
+    """A test part of few pairs leaves intervals and errors undefined."""
+    found = read_evaluation(finished.folder / "06_models/ranker")
+    assert found.reliability is not None
+    undefined = replace(found, reliability=replace(found.reliability, ece_likely=float("nan")))
+    write_evaluation(undefined, tmp_path)
+    again = read_evaluation(tmp_path)
+    assert repr(again) == repr(undefined)
 
 
 def test_metadata_tell_what_was_made(finished: Finished) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from rxweave.artifacts import write_text
 from rxweave.embed.treatment_scores import treatment_scores
@@ -39,15 +40,15 @@ def evaluate(ranker: Ranker, scores: PairScores, run: FinishedRun) -> Evaluation
 
 def write_evaluation(found: Evaluation, folder: Path) -> Path:
     """Write `evaluation.json`, to the last digit; NaN and infinity as JavaScript writes them."""
-    write_text(folder / FILE, TypeAdapter(Evaluation).dump_json(found, indent=2).decode("utf-8") + "\n")
+    write_text(folder / FILE, json.dumps(asdict(found), indent=2, default=lambda number: number.item()) + "\n")
     return folder / FILE
 
 
 def read_evaluation(folder: Path) -> Evaluation:
     """Give what `write_evaluation` wrote. Raises InputError where it is missing or damaged."""
     try:
-        return TypeAdapter(Evaluation).validate_json((folder / FILE).read_bytes())
-    except (OSError, ValidationError) as error:
+        return TypeAdapter(Evaluation).validate_python(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{folder} holds no evaluation ({FILE}: {str(error).splitlines()[0]}). Materialize "
             "xgboost_model_evaluation."
