@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -202,3 +203,19 @@ def test_predictions_are_never_of_another_training(finished: Finished) -> None:
             folder.check_same_model("06_models/ranker", "xgboost_trained_model")
     finally:
         path.write_text(before)
+
+
+def test_a_graph_with_too_few_nodes_for_clusters_is_no_failure_and_old_clusters_go(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / finished.folder.name)
+    copied = tmp_path / finished.folder.name
+    assert list(copied.rglob("clusters_drug*"))
+    monkeypatch.setattr("rxweave.cluster.clusters.FEWEST", 10_000)
+    settings = {**TINY, "load": {"kg": "demo:400", "limit_nodes": 360}}
+    result = run(tmp_path, settings, selection=dg.AssetSelection.assets("drug_clusters"))
+    assert result.success
+    assert metadata(result, "drug_clusters")["clusters"] == 0
+    assert "at least 10000 are needed" in str(metadata(result, "drug_clusters")["cautions"])
+    assert not list(copied.rglob("clusters_drug*"))
+    assert list(copied.rglob("clusters_disease*"))

@@ -82,6 +82,10 @@ class Clusters:
         return tuple(found)
 
 
+class TooFewNodesError(InputError):
+    """There are not enough nodes of a type for clusters; nothing is wrong with what was given."""
+
+
 def cluster_nodes(
     embeddings: Embeddings,
     graph: Graph | None,
@@ -97,8 +101,8 @@ def cluster_nodes(
     `node_type` is a type, or drug, disease or gene for the type that plays the part in `graph`. `graph` is the one the
     vectors were trained on; nodes without facts in it are flagged and not clustered. Without a graph nothing is known
     of facts, and nothing is enriched. `classes` has the columns `node_key` and `class`. The same seed and vectors give
-    the same clusters, whatever the order of the rows. Raises InputError for an unknown type, or fewer than 20 nodes
-    that can be clustered.
+    the same clusters, whatever the order of the rows. Raises InputError for an unknown type, TooFewNodesError
+    (an InputError) for fewer than 20 nodes that can be clustered.
     """
     settings = settings or ClusterSettings()
     node_type = type_named(node_type, embeddings, graph)
@@ -106,7 +110,7 @@ def cluster_nodes(
     nodes, vectors, state = _candidates(embeddings, graph, node_type)
     rows = np.flatnonzero(state == CLUSTERED)
     if len(rows) < FEWEST:
-        raise InputError(
+        raise TooFewNodesError(
             f"{len(rows)} of {len(nodes)} nodes of type {node_type!r} have a vector and facts; at least {FEWEST} are "
             "needed for clusters."
         )

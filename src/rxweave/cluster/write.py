@@ -47,6 +47,13 @@ def write_clusters(found: Clusters, tables: Path, reporting: Path, *, title: str
     return WrittenClusters(page, summary, tuple(written))
 
 
+def remove_clusters(node_type: str, tables: Path, reporting: Path) -> None:
+    """Remove the files of a type's clusters, if there are any: those of other embeddings."""
+    stem = f"clusters_{file_name(node_type)}"
+    for path in (*tables.glob(f"{stem}_*.*"), *reporting.glob(f"{stem}.*")):
+        path.unlink()
+
+
 def summary_of(found: Clusters) -> dict[str, object]:
     """Give the clusters and what they are worth, plain enough for JSON; members and enrichment are in the tables."""
     chosen = found.stability.chosen

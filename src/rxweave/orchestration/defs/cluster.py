@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from rxweave.cluster.clusters import cluster_nodes
-from rxweave.cluster.write import write_clusters
+from rxweave.cluster.clusters import TooFewNodesError, cluster_nodes
+from rxweave.cluster.write import remove_clusters, write_clusters
 from rxweave.orchestration.defs.embed import hgt_embeddings
 from rxweave.orchestration.folder import OUTPUT, REPORTING
 from rxweave.orchestration.metadata import frame_table, of_file
@@ -28,14 +28,15 @@ def _clusters(context: Context, project: Project, role: str) -> Made:
     folder, watch = folder_of(context, project), LogWatch(context.log)
     run = folder.read_run()
     node_type = getattr(run.training.roles, role)
-    found = cluster_nodes(
-        run.embeddings,
-        run.training,
-        node_type,
-        run.seed,
-        settings=settings_of(context, project).cluster,
-        progress=watch.progress,
-    )
+    settings = settings_of(context, project).cluster
+    try:
+        found = cluster_nodes(
+            run.embeddings, run.training, node_type, run.seed, settings=settings, progress=watch.progress
+        )
+    except TooFewNodesError as few:  # a sample of a graph: nothing is wrong with the run
+        remove_clusters(node_type, folder.root / OUTPUT, folder.root / REPORTING)
+        watch.warning(str(few))
+        return dg.MaterializeResult(metadata={"clusters": 0, "cautions": str(few)})
     title = f"{run.training.name}: clusters of {node_type}"
     written = write_clusters(found, folder.root / OUTPUT, folder.root / REPORTING, title=title)
     for caution in found.cautions:
