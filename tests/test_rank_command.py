@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +16,7 @@ import pytest
 from rxweave import pipeline
 from rxweave.cli import main
 from rxweave.errors import InputError
+from rxweave.finished_run import read_run
 from rxweave.leads import PREDICTIONS, leads_for
 from rxweave.settings import settings_from
 
@@ -129,3 +132,27 @@ def test_looking_up_loads_no_model(run_folder: Path, table: pl.DataFrame) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_of_a_large_run_a_drugs_first_diseases_come_from_a_table_of_their_own_and_all_from_the_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in ("rxweave.rank.whole_matrix.score_all", "rxweave.rank.matrix_files.write_scores"):
+        module, _, name = where.rpartition(".")
+        whole = getattr(importlib.import_module(module), name)
+        monkeypatch.setattr(pipeline, name, partial(whole, most=100))
+    predictions = pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), tmp_path).predictions
+    assert predictions is not None
+    drug, disease = predictions["drug_key"][0], predictions["disease_key"][0]
+    best = pl.read_parquet(tmp_path / "07_model_output/predictions_by_drug.parquet").filter(drug_key=drug)
+    first = leads_for(tmp_path, drug=drug, top=3)
+    assert first["disease_key"].to_list() == best.sort("rank")["disease_key"].head(3).to_list()
+    assert first["rank"].null_count() == 0
+    everything = leads_for(tmp_path, drug=drug)
+    assert everything["rank"].null_count() == len(everything) >= len(best)
+    assert everything["disease_key"].head(3).to_list() == first["disease_key"].to_list()
+    new = leads_for(tmp_path, drug=drug, top=3, new_only=True)
+    assert not new["known"].any()
+    training = read_run(tmp_path).training
+    assert len(leads_for(tmp_path, disease=disease)) == training.num_of(training.roles.drug)
+    assert leads_for(tmp_path, disease=disease, order="specific", top=2)["place"].to_list() == [1, 2]

@@ -28,7 +28,7 @@ def add_and_show(run: Path, file: Path, *, top: int, csv: Path | None, as_json: 
     for note in added.notes:
         typer.echo(f"Note: {note}", err=True)
     for end, pairs in _pairs_by_node(added):
-        show_leads(pairs.head(top), of_disease=end == "disease", length=len(pairs))
+        show_leads(pairs.head(top), of_disease=end == "disease")
     if added.predictions_file is not None and added.predictions is not None:
         typer.echo(f"All {len(added.predictions):,} pairs: {csv or added.predictions_file}")
 

@@ -16,6 +16,7 @@ from rxweave.matrix_slice import INDEX, slice_of_matrix
 Order = Literal["score", "specific"]
 PREDICTIONS = "07_model_output/predictions.parquet"
 MATRIX = "07_model_output/matrix"
+BEST_OF_DRUGS = "07_model_output/predictions_by_drug.parquet"
 
 
 def leads_for(
@@ -54,6 +55,13 @@ def leads_for(
     end, other = ("disease", "drug") if disease is not None else ("drug", "disease")
     role = kg.roles.disease if disease is not None else kg.roles.drug
     node = find_node(kg, str(disease if disease is not None else drug), node_type=role)
+    if drug is not None and top is not None and order == "score" and (run / BEST_OF_DRUGS).is_file():
+        # The first of a large matrix are in a table of their own; a drug's pairs lie in all of the matrix's files.
+        best = pl.scan_parquet(run / BEST_OF_DRUGS).filter(pl.col("drug_key") == node.node_key).sort("rank").collect()
+        best = best.with_row_index("place", offset=1)
+        best = best.filter(~pl.col("known")) if new_only else best
+        if len(best) >= top:
+            return best.head(top)
     if (run / MATRIX / INDEX).is_file():
         rows = slice_of_matrix(run / MATRIX, kg, **{end: node.node_key})
     else:

@@ -13,6 +13,8 @@ from rxweave.options import Json
 if TYPE_CHECKING:
     import polars as pl
 
+    from rxweave.leads import Order
+
 PERCENTILES = ("percentile_for_disease", "percentile_for_drug")
 
 NOT_COMPARABLE = (
@@ -42,7 +44,10 @@ def rank(
     from rxweave.artifacts import atomic_path
     from rxweave.leads import leads_for
 
-    found = leads_for(run, disease=disease, drug=drug, new_only=new_only, order="specific" if specific else "score")
+    order: Order = "specific" if specific else "score"
+    # Without a file to write, the first are enough: a drug's whole list of a very large graph takes seconds.
+    most = None if csv is not None else top
+    found = leads_for(run, disease=disease, drug=drug, new_only=new_only, order=order, top=most)
     if csv is not None:
         with atomic_path(csv) as temporary:
             found.write_csv(temporary)
@@ -50,12 +55,12 @@ def rank(
     if as_json:
         typer.echo(json.dumps(shown.to_dicts(), indent=2))
         return
-    show_leads(shown, of_disease=disease is not None, length=len(found))
+    show_leads(shown, of_disease=disease is not None)
     if csv is not None:
         typer.echo(f"All {len(found):,} pairs: {csv}")
 
 
-def show_leads(shown: pl.DataFrame, *, of_disease: bool, length: int) -> None:
+def show_leads(shown: pl.DataFrame, *, of_disease: bool) -> None:
     """Print the best pairs of one disease, or of one drug, as a table."""
     from rich.console import Console
 
@@ -64,7 +69,7 @@ def show_leads(shown: pl.DataFrame, *, of_disease: bool, length: int) -> None:
     console = Console()
     end, other = ("disease", "drug") if of_disease else ("drug", "disease")
     name = shown[f"{end}_name"][0] if len(shown) else ""
-    listed = table(f"{name}: {len(shown)} of {length:,} {other}s")
+    listed = table(f"{name}: the best {len(shown)} {other}s")
     for column in ("", other, "id", "probability", "% drugs", "% diseases", "known"):
         words = column in (other, "id", "known")
         listed.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
