@@ -37,6 +37,7 @@ OPTIONS = [
     "embed.learning_rate=0.003",
     "rank.num_trees=10",
     "rank.num_draws=2",
+    "rank.num_draws=2",
     "embed.device=cpu",
 ]
 HEADER = "source\trelation\ttarget\tnode_id\tnode_type\tnode_name"
@@ -284,8 +285,8 @@ def test_the_command_shows_the_best_pairs_writes_them_and_speaks_json(
     assert rxweave(monkeypatch, *asked, "--csv", csv) == 0
     told = capsys.readouterr().out
     assert "2 new nodes" in told
-    assert "new fever: 3 of" in told
-    assert "newdrugin: 3 of" in told
+    assert "new fever: the best 3 drugs" in told
+    assert "newdrugin: the best 3 diseases" in told
     assert "not medical advice" in told
     assert rxweave(monkeypatch, *asked, "--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -40,6 +40,7 @@ SMALL = settings_from(
         "embed.feature_dim=32",
         "embed.num_epochs=2",
         "rank.num_trees=10",
+        "rank.num_draws=2",
         "embed.device=cpu",
     ],
 )
