@@ -10,10 +10,9 @@ from rxweave.artifacts import atomic_path, write_json
 from rxweave.config import RankSettings
 from rxweave.errors import InputError
 from rxweave.finished_run import RANKER, FinishedRun, read_run
-from rxweave.rank.matrix import score_pairs
 from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
 from rxweave.rank.model import Ranker
-from rxweave.rank.ranker import fit_ranker
+from rxweave.rank.refit import refit_scores
 from rxweave.rank.tuning import Tuned, tune
 from rxweave.watch import Watch
 
@@ -70,7 +69,5 @@ def tune_run(
 
 
 def _tested(run: FinishedRun, settings: RankSettings, seed: int) -> RankingMetrics:
-    embeddings = run.embeddings if settings.uses_embeddings else None
-    ranker = fit_ranker(run.training, run.split, embeddings, settings, seed=seed)
-    scores = score_pairs(ranker, ranker.features(run.training, embeddings)).treats
+    scores = refit_scores(run.training, run.split, run.embeddings, settings, seed=seed)
     return evaluate_ranking(scores, run.split.test, run.split.known, seed=seed)

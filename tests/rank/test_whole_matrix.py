@@ -76,7 +76,12 @@ def test_the_best_of_the_first_pass_get_the_whole_rankers_score_and_the_others_k
     assert (found.whole.sum(axis=0) == 5).all()
     np.testing.assert_array_equal(found.treats[found.whole], expected[found.whole])
     pairs = np.stack(np.divmod(np.arange(expected.size), 17), axis=1)
-    linear = ranker.log_odds(ranker.linear[0].margins(features.scoring_rows(pairs)))[0]
+    rows = features.scoring_rows(pairs)
+    by_model = [ranker.log_odds(model.margins(rows))[0] for model in ranker.linear]
+    told = np.isin(pairs[:, 0] * 17 + pairs[:, 1], ranker.drawn[0])
+    assert told.any()
+    # A model is not asked about a pair that it was told is unknown.
+    linear = np.where(told, by_model[1], by_model[0])
     assert ranker.bilinear is not None
     members = {"linear": linear, "bilinear": ranker.bilinear.scores(pairs)}
     first = ranker.blend.without("trees")(members).reshape(expected.shape)
@@ -126,6 +131,16 @@ def test_blocks_of_another_ranker_or_shortlist_are_not_taken(three: Fitted, tmp_
     assert moved.whole is not None
     assert not np.array_equal(moved.treats, longer.treats)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_blocks_of_other_features_are_not_taken(three: Fitted, tmp_path: Path) -> None:
+    """Likeness by embeddings is in no table of facts: the same ranker with other vectors must not meet old blocks."""
+    ranker, features, _, _ = three
+    score_whole_matrix(ranker, features, tmp_path, shortlist=5, block_size=4)
+    like = features.drug_similarities[0]
+    moved = (replace(like, cosine=like.cosine * np.float32(0.5)), *features.drug_similarities[1:])
+    score_whole_matrix(ranker, replace(features, drug_similarities=moved), tmp_path, shortlist=5, block_size=4)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_ranker_of_trees_alone_has_no_first_pass(tmp_path: Path) -> None:

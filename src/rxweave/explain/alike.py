@@ -13,8 +13,8 @@ from rxweave.explain.named import node_at
 from rxweave.graph.build import Graph
 from rxweave.kg.names import Node
 from rxweave.rank.neighbours import similarity
-from rxweave.rank.paths import Step, graph_steps
-from rxweave.rank.profiles import ALL, profiles
+from rxweave.rank.paths import Step
+from rxweave.rank.profiles import profile_steps, profiles, whole_profile
 
 SHOWN = 8
 """Shared nodes of one relation that are named."""
@@ -67,7 +67,7 @@ def alike_treatments(
         candidates = others[others != itself]
         if not len(candidates):
             continue
-        steps = _leaving(graph, node_type)
+        steps = profile_steps(graph, node_type)
         made = profiles(graph, node_type, steps)
         by_profile = _profile_cosines(made, itself, candidates)
         by_embedding = _embedding_cosines(graph, node_type, vectors, itself, candidates)
@@ -86,17 +86,12 @@ def alike_treatments(
     return tuple(found)
 
 
-def _leaving(graph: Graph, node_type: str) -> tuple[Step, ...]:
-    joining = graph.drug_disease_relations()
-    return tuple(step for step in graph_steps(graph) if step.source_type == node_type and step.relation not in joining)
-
-
 def _profile_cosines(
     made: dict[str, sp.csr_array], itself: int, candidates: Int[np.ndarray, " candidates"]
 ) -> Float[np.ndarray, " candidates"]:
-    if not made:
+    unit = whole_profile(made)
+    if unit is None:
         return np.full(len(candidates), np.nan)
-    unit = made[ALL] if ALL in made else next(iter(made.values()))
     empty = np.diff(unit.indptr) == 0
     cosine = (unit[candidates] @ unit[[itself]].T).toarray().ravel().astype(np.float64)
     return np.where(empty[candidates] | empty[itself], np.nan, cosine)

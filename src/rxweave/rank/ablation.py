@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -22,8 +20,8 @@ from rxweave.rank.bootstrap import Estimate
 from rxweave.rank.compare import holm
 from rxweave.rank.metrics import evaluate_ranking
 from rxweave.rank.pair_table import Side, compare_tables, pair_table
-from rxweave.rank.ranker import Progress, fit_ranker
-from rxweave.rank.whole_matrix import score_all
+from rxweave.rank.ranker import Progress
+from rxweave.rank.refit import refit_scores
 
 Kind = Literal["all", "without", "alone", "baseline"]
 PARTS = ("valid", "test")
@@ -138,12 +136,7 @@ def _scores(
             progress(f"{variant.name}: {what}", done + share * part)
 
     chosen = settings if variant.kind == "all" else settings_of(variant, settings)
-    ranker = fit_ranker(
-        training, split, embeddings, chosen, seed=seed, progress=lambda what, part: tell(what, part / 2)
-    )
-    features = ranker.features(training, embeddings)
-    with TemporaryDirectory(prefix="rxweave-") as parts:
-        return score_all(ranker, features, Path(parts), progress=lambda what, part: tell(what, 0.5 + part / 2)).treats
+    return refit_scores(training, split, embeddings, chosen, seed=seed, progress=tell)
 
 
 def _measured(

@@ -18,8 +18,7 @@ from sklearn.utils.extmath import randomized_svd
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs
 from rxweave.rank.neighbours import centred_unit
-from rxweave.rank.paths import graph_steps
-from rxweave.rank.profiles import joined_profile
+from rxweave.rank.profiles import profile_steps, profiles, whole_profile
 
 Sides = tuple[Float32[np.ndarray, "drugs _"], Float32[np.ndarray, "diseases _"]]
 """Vectors of all drugs and of all diseases."""
@@ -59,17 +58,15 @@ def side_vectors(
 ) -> Sides:
     """Give what the bilinear member knows of each drug and each disease of a TRAINING graph.
 
-    Of the `inputs`, "profiles" are the `dim` strongest directions of `profiles.joined_profile` (randomised SVD; Halko,
+    Of the `inputs`, "profiles" are the `dim` strongest directions of `profiles.whole_profile` (randomised SVD; Halko,
     Martinsson & Tropp 2011), without any drug–disease fact; "embeddings" are `vectors`, in the graph's node order,
     centred within their type and of length 1, zero for nodes without facts. Both weigh alike where there are both.
     """
-    joining = set(graph.drug_disease_relations())
     sides = []
     for role in (graph.roles.drug, graph.roles.disease):
         parts: list[Float[np.ndarray, "nodes _"]] = []
         if "profiles" in inputs:
-            leaving = tuple(s for s in graph_steps(graph) if s.source_type == role and s.relation not in joining)
-            profile = joined_profile(graph, leaving)
+            profile = whole_profile(profiles(graph, role, profile_steps(graph, role)))
             if profile is not None:
                 rank = min(dim, min(profile.shape) - 1)
                 left, singular, _ = randomized_svd(profile, rank, n_iter=4, random_state=seed)

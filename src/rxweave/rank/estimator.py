@@ -66,8 +66,6 @@ class PairRanker(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         split = split_of_pairs(self.graph, train=train, valid=none, test=held_out)
         self.training_ = training_graph(self.graph, split)
         settings = self.settings or RankSettings()
-        if self.embeddings is None:
-            settings = settings.but(bilinear_inputs=("profiles",))
         self.ranker_ = fit_ranker(self.training_, split, self.embeddings, settings, seed=self.seed)
         self.features_ = self.ranker_.features(self.training_, self.embeddings)
         self.classes_ = np.array([0, 1])

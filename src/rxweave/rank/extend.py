@@ -17,8 +17,7 @@ from rxweave.rank.bilinear import Bilinear, extended, side_vectors
 from rxweave.rank.features import aligned_vectors
 from rxweave.rank.model import Ranker, nodes_fingerprint
 from rxweave.rank.neighbours import centred_unit
-from rxweave.rank.paths import graph_steps
-from rxweave.rank.profiles import joined_profile
+from rxweave.rank.profiles import profile_steps, profiles, whole_profile
 
 
 def ranker_for(ranker: Ranker, fitted_on: Graph, larger: Graph, everyone: Embeddings | None) -> Ranker:
@@ -84,10 +83,8 @@ def _alike(
 ) -> Float[np.ndarray, "new old"]:
     """The products of what `side_vectors` gives for new nodes with that for old ones; the old keep their own mean."""
     parts: list[Float[np.ndarray, "new old"]] = []
-    joining = set(larger.drug_disease_relations())
     if "profiles" in inputs:
-        leaving = tuple(s for s in graph_steps(larger) if s.source_type == role and s.relation not in joining)
-        profile = joined_profile(larger, leaving)
+        profile = whole_profile(profiles(larger, role, profile_steps(larger, role)))
         if profile is not None:
             parts.append((profile[new] @ profile[old].T).toarray())
     if vectors is not None and "embeddings" in inputs:

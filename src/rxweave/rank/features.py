@@ -31,7 +31,7 @@ from rxweave.rank.paths import (
     named_paths,
     step_matrix,
 )
-from rxweave.rank.profiles import profile_similarities
+from rxweave.rank.profiles import profile_similarities, profile_steps
 
 
 def pair_features(
@@ -101,8 +101,7 @@ def pair_features(
             alike[side].append(similarity(vectors[rows], linked[rows], known))
             varying_names += summary_names("neighbours", side)
         if "profiles" in settings.groups:
-            leaving = tuple(step for step in others if step.source_type == role)
-            for what, like in profile_similarities(graph, role, leaving, known).items():
+            for what, like in profile_similarities(graph, role, profile_steps(graph, role), known).items():
                 alike[side].append(like)
                 varying_names += summary_names("profiles", side, what)
     if uses_degrees:

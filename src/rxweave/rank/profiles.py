@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float32
 
 from rxweave.graph.build import Graph
 from rxweave.rank.neighbours import Similarity
-from rxweave.rank.paths import Step, step_matrix
+from rxweave.rank.paths import Step, graph_steps, step_matrix
 
 ALL = "all relations"
 """The name of the profile that joins those of every relation."""
@@ -45,10 +47,15 @@ def profiles(graph: Graph, node_type: str, steps: tuple[Step, ...]) -> dict[str,
     return found
 
 
-def joined_profile(graph: Graph, steps: tuple[Step, ...]) -> sp.csr_array | None:
-    """Give the profile of all the `steps` side by side, a row of length 1 for each node; None when all are empty."""
-    parts = [unit for unit in (_unit(_weighted(step_matrix(graph, step))) for step in steps) if unit.nnz]
-    return _unit(sp.csr_array(sp.hstack(parts))) if parts else None
+def profile_steps(graph: Graph, node_type: str) -> tuple[Step, ...]:
+    """Give the steps that leave a type and join no drug with a disease."""
+    joining = set(graph.drug_disease_relations())
+    return tuple(step for step in graph_steps(graph) if step.source_type == node_type and step.relation not in joining)
+
+
+def whole_profile(made: Mapping[str, sp.csr_array]) -> sp.csr_array | None:
+    """Give, of what `profiles` gives, the one of all relations; None where there is no profile."""
+    return made.get(ALL, next(iter(made.values()), None))  # of a single relation there is only its own
 
 
 def _weighted(matrix: sp.csr_array) -> sp.csr_array:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32
 
 from rxweave.config import RankSettings
 from rxweave.embed.store import Embeddings
@@ -16,9 +15,9 @@ from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
 from rxweave.rank.compare import holm
-from rxweave.rank.matrix import score_pairs
 from rxweave.rank.pair_table import compare_tables, pair_table, per_pair
-from rxweave.rank.ranker import Progress, fit_ranker
+from rxweave.rank.ranker import Progress
+from rxweave.rank.refit import refit_scores
 
 SPACE: Mapping[str, tuple[int | float, ...]] = {
     "num_trees": (150, 300, 600),
@@ -93,7 +92,8 @@ def tune(
         values = {} if number == 0 else {name: of[rng.integers(len(of))] for name, of in SPACE.items()}
         chosen = settings.but(**values)
         began = clock()
-        scores = _scores(training, split, embeddings, chosen.but(num_draws=draws), seed, number, trials, progress)
+        tell = _of_trial(number, trials, progress)
+        scores = refit_scores(training, split, embeddings, chosen.but(num_draws=draws), seed=seed, progress=tell)
         table = pair_table(scores, asked, training)
         sides = {side: float(per_pair(table, side, "mrr").mean()) for side in ("disease", "drug")}
         row: dict[str, object] = {"trial": number, **{name: getattr(chosen, name) for name in SPACE}}
@@ -123,21 +123,7 @@ def _against(tables: list[pl.DataFrame], table: pl.DataFrame, seed: int) -> dict
     }
 
 
-def _scores(
-    training: Graph,
-    split: Split,
-    embeddings: Embeddings | None,
-    settings: RankSettings,
-    seed: int,
-    number: int,
-    trials: int,
-    progress: Progress | None,
-) -> Float32[np.ndarray, "drugs diseases"]:
-    def tell(what: str, part: float) -> None:
-        if progress:
-            progress(f"trial {number + 1} of {trials}: {what}", (number + part) / trials)
-
-    given = embeddings if settings.uses_embeddings else None
-    ranker = fit_ranker(training, split, given, settings, seed=seed, progress=lambda what, part: tell(what, part / 2))
-    features = ranker.features(training, given)
-    return score_pairs(ranker, features, progress=lambda what, part: tell(what, 0.5 + part / 2)).treats
+def _of_trial(number: int, trials: int, progress: Progress | None) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda what, part: progress(f"trial {number + 1} of {trials}: {what}", (number + part) / trials)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def score_whole_matrix(
 ) -> PairScores:
     """Score every drug with every disease, the whole ranker asked about the `shortlist` best drugs of each disease.
 
-    The first pass is the blend of the first linear model and the bilinear member, on the scale of the trees; a pair
+    The first pass is the blend of one linear model and the bilinear member, on the scale of the trees; a pair
     that is not on its disease's shortlist keeps that score, and `PairScores.whole` says which are. Both scores estimate
     the same log-odds, so pairs of both kinds are ordered together. Blocks lie in `folder` until the caller takes it
     away; those of this very ranker, graph and shortlist are not worked out again. Memory: the result (9 bytes a pair
@@ -145,8 +145,7 @@ def _first_pass(
     members: dict[str, Float[np.ndarray, "block drugs"]] = {}
     harms = None
     if ranker.linear:
-        flat = rows.reshape(-1, rows.shape[2])
-        treats, against = ranker.log_odds(ranker.linear[0].margins(flat))
+        treats, against = _linear(ranker, rows.reshape(-1, rows.shape[2]), diseases)
         members["linear"] = treats.reshape(rows.shape[:2]).T
         harms = np.ascontiguousarray(against.reshape(rows.shape[:2]).T, np.float32)
     if ranker.bilinear is not None:
@@ -156,6 +155,19 @@ def _first_pass(
     elif harms is None:
         harms = np.zeros((len(diseases), rows.shape[0]), np.float32)
     return np.ascontiguousarray(ranker.blend.without(TREES)(members), np.float32), harms
+
+
+def _linear(
+    ranker: Ranker, rows: Float32[np.ndarray, "pairs features"], diseases: Int[np.ndarray, " block"]
+) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """The first linear model's log-odds; the second's of pairs that the first was told are unknown."""
+    margins = ranker.linear[0].margins(rows)
+    if len(ranker.linear) > 1:
+        drug, place = np.divmod(ranker.drawn[0], ranker.num_diseases)
+        told = np.isin(place, diseases)
+        at = drug[told] * len(diseases) + np.searchsorted(diseases, place[told])
+        margins[at] = ranker.linear[1].margins(rows[at])
+    return ranker.log_odds(margins)
 
 
 def _put(found: PairScores, diseases: Int[np.ndarray, " block"], block: _Block) -> None:
@@ -175,7 +187,8 @@ def _fingerprint(ranker: Ranker, features: PairFeatures, shortlist: int, size: i
     """What the scores of a block hang on: the ranker with every model, and the facts behind the features."""
     told = hashlib.sha256()
     described = [ranker.settings.model_dump_json(), ranker.nodes_sha256, ranker.classes, ranker.class_weights]
-    told.update(json.dumps([*described, list(features.names), shortlist, size]).encode())
+    blend = asdict(ranker.blend)
+    told.update(json.dumps([*described, blend, list(features.names), shortlist, size]).encode())
     for array in _arrays(ranker, features):
         told.update(np.ascontiguousarray(array).tobytes())
     for booster in ranker.boosters:
@@ -188,7 +201,10 @@ def _arrays(ranker: Ranker, features: PairFeatures) -> Iterator[np.ndarray]:
     for model in ranker.linear:
         yield from vars(model).values()
     if ranker.bilinear is not None:
-        yield from (ranker.bilinear.drugs, ranker.bilinear.diseases)
+        yield from (ranker.bilinear.drugs, ranker.bilinear.diseases, np.array(ranker.bilinear.deviation))
+    yield from (features.drug_factors, features.disease_factors)
+    for like in (*features.drug_similarities, *features.disease_similarities):
+        yield from (like.cosine, like.column, like.usable)
     steps = {**features.steps, **features.by_fold[None].steps}
     for matrix in steps.values():
         yield from (matrix.indptr, matrix.indices)

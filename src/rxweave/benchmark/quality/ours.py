@@ -9,8 +9,7 @@ from rxweave.config import RankSettings
 from rxweave.embed.treatment_scores import treatment_scores
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
-from rxweave.rank.matrix import score_pairs
-from rxweave.rank.ranker import fit_ranker
+from rxweave.rank.refit import refit_scores
 
 FROM_EMBEDDINGS = ("neighbours", "embeddings")
 Change = Callable[[RankSettings], RankSettings]
@@ -30,8 +29,7 @@ def _ranker(change: Change) -> Callable[[Graph, Split, int, Context], Scores]:
         def tell(what: str, share: float) -> None:
             context.tell(f"{what}, {share:.0%}")
 
-        ranker = fit_ranker(training, split, embeddings, settings, seed=seed, progress=tell)
-        return score_pairs(ranker, ranker.features(training, embeddings), progress=tell).treats
+        return refit_scores(training, split, embeddings, settings, seed=seed, progress=tell)
 
     return score
 
