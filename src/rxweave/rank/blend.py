@@ -23,7 +23,7 @@ class Blend:
     """By member; the trees' is 1."""
     means: Mapping[str, float]
     deviations: Mapping[str, float]
-    """Over the pairs drawn in fitting, greater than 0."""
+    """Over pairs drawn at random in fitting, greater than 0."""
 
     @staticmethod
     def of(scores: Mapping[str, Float[np.ndarray, " pairs"]], weights: Mapping[str, float]) -> Blend:

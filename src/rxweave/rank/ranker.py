@@ -147,7 +147,9 @@ def fit_ranker(
         calibration=Calibration(),
         seed=seed,
     )
-    measured = fitted.member_scores(rows[len(labelled) :], drawn)[0]
+    # The pairs of one draw are plenty for a mean and a deviation, and the other models answer for its own.
+    of_first_draw = rows[len(labelled) : len(labelled) + per_model]
+    measured = fitted.member_scores(of_first_draw, drawn[:per_model])[0]
     fitted = replace(fitted, blend=Blend.of(measured, blend))
     if len(split.valid) == 0:
         return fitted
