@@ -12,7 +12,7 @@ from rxweave.artifacts import atomic_path
 from rxweave.embed.fold_in import embed_new, features_with_new, new_rows
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import InputError
-from rxweave.finished_run import EMBEDDINGS, FinishedRun, read_run
+from rxweave.finished_run import EMBEDDINGS, RANKER, FinishedRun, read_ranker, read_run
 from rxweave.graph.build import Graph, build_graph
 from rxweave.graph.extend import split_within
 from rxweave.graph.leaks import check_no_leaks
@@ -21,9 +21,7 @@ from rxweave.kg.added import Addition, read_addition
 from rxweave.leads import PREDICTIONS
 from rxweave.rank.added import predictions_of_new
 from rxweave.rank.extend import ranker_for
-from rxweave.rank.model import Ranker
 
-RANKER = "06_models/ranker"
 ADDED = "added"
 """Folder of added nodes within those of a run's embeddings and predictions."""
 
@@ -92,7 +90,7 @@ def add_nodes(run: Path, file: Path) -> Added:
 def _predictions(
     run: Path, found: FinishedRun, training: Graph, everyone: Embeddings, new: np.ndarray, notes: list[str]
 ) -> pl.DataFrame:
-    ranker = ranker_for(Ranker.load(run / RANKER), found.training, training, everyone)
+    ranker = ranker_for(read_ranker(run), found.training, training, everyone)
     table = predictions_of_new(ranker, training, everyone, new, pl.scan_parquet(run / PREDICTIONS))
     treated = table.filter("known")["disease_key"].unique()
     diseases = training.nodes[new.tolist()].filter(node_type=training.roles.disease)

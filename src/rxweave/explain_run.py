@@ -16,15 +16,13 @@ from rxweave.explain.named import number_of
 from rxweave.explain.named_paths import named_paths_of_pair
 from rxweave.explain.paths import PathsOfKind
 from rxweave.explain.score import score_parts
-from rxweave.finished_run import FinishedRun, read_run
+from rxweave.finished_run import FinishedRun, read_ranker, read_run
 from rxweave.graph.pairs import Pairs, pair_codes
 from rxweave.kg.names import find_node
 from rxweave.rank.features import PairFeatures, aligned_vectors
 from rxweave.rank.model import Ranker
 from rxweave.rank.negatives import contraindicated_pairs
 from rxweave.rank.paths import Metapath, fit_scale, named_paths
-
-RANKER = "06_models/ranker"
 
 
 def explain_pair(
@@ -58,7 +56,7 @@ def explain_pair(
     )
     middle = None if through is None else find_node(done.kg, through)
     pair = np.array([[number_of(graph, node) for node in ends]])
-    ranker = Ranker.load(done.folder / RANKER)
+    ranker = read_ranker(done.folder)
     features = ranker.features(graph, done.embeddings)
     standing = _standing(done, pair)
     learnt = standing.endswith("it learnt from")

@@ -9,9 +9,8 @@ import polars as pl
 from rxweave import __version__
 from rxweave.artifacts import atomic_path, write_json
 from rxweave.errors import InputError
-from rxweave.finished_run import RANKER, read_run
+from rxweave.finished_run import read_ranker, read_run
 from rxweave.rank.ablation import SCHEMA, ablate
-from rxweave.rank.model import Ranker
 from rxweave.watch import Watch
 
 TABLE, NUMBERS = "07_model_output/ablation.parquet", "07_model_output/ablation.json"
@@ -26,9 +25,7 @@ def ablate_run(folder: Path, *, watch: Watch | None = None) -> pl.DataFrame:
     watch = watch or Watch()
     watch.stage("read")
     run = read_run(folder)
-    if not (folder / RANKER / "ranker.json").is_file():
-        raise InputError(f"{folder} holds no ranker: its embeddings collapsed, so nothing was ranked. See its report.")
-    ranker = Ranker.load(folder / RANKER)
+    ranker = read_ranker(folder)
     watch.stage("ablation")
     found = ablate(run.training, run.split, run.embeddings, ranker.settings, seed=ranker.seed, progress=watch.progress)
     with atomic_path(folder / TABLE) as temporary:

@@ -25,6 +25,7 @@ from rxweave.graph.split import Split, training_graph
 from rxweave.graph.split_store import read_split
 from rxweave.kg.store import read_kg
 from rxweave.kg.tables import KnowledgeGraph
+from rxweave.rank.model import Ranker
 from rxweave.validate.read import read_embeddings
 
 EMBEDDINGS = "06_models/embeddings"
@@ -80,6 +81,13 @@ class FinishedRun:
                 apart = np.linalg.norm(embeddings.vectors[rows.to_numpy()] - own.vectors)
                 return bool(apart <= SAME * np.linalg.norm(own.vectors))
         return False
+
+
+def read_ranker(folder: Path) -> Ranker:
+    """Read a finished run's ranker; raises InputError when the run has none, or one that this rxweave cannot read."""
+    if not (folder / RANKER / "ranker.json").is_file():
+        raise InputError(f"{folder} holds no ranker: its embeddings collapsed, so nothing was ranked. See its report.")
+    return Ranker.load(folder / RANKER)
 
 
 def read_run(folder: Path) -> FinishedRun:

@@ -8,10 +8,8 @@ from pathlib import Path
 from rxweave import __version__
 from rxweave.artifacts import atomic_path, write_json
 from rxweave.config import RankSettings
-from rxweave.errors import InputError
-from rxweave.finished_run import RANKER, FinishedRun, read_run
+from rxweave.finished_run import FinishedRun, read_ranker, read_run
 from rxweave.rank.metrics import RankingMetrics, evaluate_ranking
-from rxweave.rank.model import Ranker
 from rxweave.rank.refit import refit_scores
 from rxweave.rank.tuning import Tuned, tune
 from rxweave.watch import Watch
@@ -42,9 +40,7 @@ def tune_run(
     watch = watch or Watch()
     watch.stage("read")
     run = read_run(folder)
-    if not (folder / RANKER / "ranker.json").is_file():
-        raise InputError(f"{folder} holds no ranker: its embeddings collapsed, so nothing was ranked. See its report.")
-    ranker = Ranker.load(folder / RANKER)
+    ranker = read_ranker(folder)
     watch.stage("tune")
     tuned = tune(
         run.training,

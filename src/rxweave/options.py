@@ -1,4 +1,4 @@
-"""The options that several commands share, each defined once; the values of most become settings (`config.py`)."""
+"""The options that several commands share, each defined once; the values of most become settings (`config/`)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ __all__ = ["Workspace", "peak_memory"]
 _RECORDED_PACKAGES = ("torch", "numpy", "scipy", "polars", "scikit-learn", "xgboost-cpu", "xgboost")
 
 
-_PRODUCTS = {
+PRODUCTS = {
     "02_graph": (
         "nodes.parquet",
         "edges.parquet",
@@ -66,6 +66,8 @@ _PRODUCTS = {
 """What a run writes into each folder, beside `manifest.json`; nothing else there is ever touched."""
 _UNFINISHED = ".unfinished"
 """Where a run writes until it is complete. Of a killed run it stays, until the next run in the same place."""
+SCORED = ".checkpoint/scores"
+"""Where the blocks of a large matrix lie until all of it is scored."""
 _CHECKPOINT = ".checkpoint/training.safetensors"
 """What training is resumed from. It survives failed and killed runs, and goes when a run is published."""
 
@@ -115,8 +117,7 @@ class Workspace:
 
     @property
     def scored(self) -> Path:
-        """Where the blocks of a large matrix lie until all of it is scored."""
-        return self.checkpoint.parent / "scores"
+        return self.root / SCORED
 
     def _folder(self, name: str) -> Path:
         return self.root / self.unfinished / self._place(name)
@@ -216,7 +217,7 @@ class Workspace:
 
 
 def _products(names: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    return [(name, patterns) for name, patterns in _PRODUCTS.items() if not names or name in names]
+    return [(name, patterns) for name, patterns in PRODUCTS.items() if not names or name in names]
 
 
 def _kg_of(manifest: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Settings of a Dagster run: the very ones of the command line (`config.py`), each optional, choices as menus."""
+"""Settings of a Dagster run: the very ones of the command line (`config/`), each optional, choices as menus."""
 
 from __future__ import annotations
 

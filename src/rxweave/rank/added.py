@@ -9,14 +9,9 @@ from scipy.stats import rankdata
 
 from rxweave.embed.store import Embeddings
 from rxweave.graph.build import Graph
-from rxweave.graph.pairs import Pairs, pair_codes
-from rxweave.rank.confidence import confidence
+from rxweave.graph.pairs import Pairs
+from rxweave.rank.matrix import pair_rows
 from rxweave.rank.model import Ranker
-
-COLUMNS = (
-    "rank", "drug_name", "disease_name", "prob_treats", "confidence", "prob_not_treat", "prob_unknown", "drug_id",
-    "disease_id", "drug_key", "disease_key", "known", "percentile_for_disease", "percentile_for_drug",
-)  # fmt: skip
 
 
 def predictions_of_new(
@@ -41,32 +36,13 @@ def predictions_of_new(
     scores = ranker.score(features.scoring_rows(pairs), pairs)
     order = np.argsort(-scores[:, 0], kind="stable")
     pairs, scores = pairs[order], scores[order]
-    probabilities = ranker.probabilities(scores).astype(np.float32)
-
-    nodes = training.nodes.select("node_name", "node_id", "node_key")
-    drugs, diseases = nodes[(pairs[:, 0] + first_drug).tolist()], nodes[(pairs[:, 1] + first_disease).tolist()]
-    treats = pl.col("prob_treats")
-    known = np.isin(pair_codes(pairs, num_diseases), pair_codes(training.pairs(roles.treats), num_diseases))
-    three = len(ranker.classes) == 3
-    table = pl.DataFrame({"rank": np.arange(1, len(pairs) + 1, dtype=np.uint32)}).with_columns(
-        drug_name=drugs["node_name"],
-        disease_name=diseases["node_name"],
-        prob_treats=pl.Series(probabilities[:, 0]),
-        prob_not_treat=pl.Series(probabilities[:, 1]) if three else pl.lit(None, pl.Float32),
-        prob_unknown=pl.Series(probabilities[:, -1]),
-        drug_id=drugs["node_id"],
-        disease_id=diseases["node_id"],
-        drug_key=drugs["node_key"],
-        disease_key=diseases["node_key"],
-        known=pl.Series(known),
-    )
+    table = pair_rows(ranker, training, pairs, scores, training.pairs(roles.treats), np.arange(1, len(pairs) + 1))
     theirs = own.select("drug_key", "disease_key", "prob_treats").collect()
     whole = theirs.height == int((~new_drug).sum()) * int((~new_disease).sum())
     return table.with_columns(
-        confidence=confidence(treats),
         percentile_for_disease=_percentiles(table, theirs, pairs, scores[:, 0], "disease", new_disease, whole=whole),
         percentile_for_drug=_percentiles(table, theirs, pairs, scores[:, 0], "drug", new_drug, whole=whole),
-    ).select(COLUMNS)
+    )
 
 
 def _percentiles(

@@ -100,33 +100,41 @@ def predictions_table(
     else:
         order, rank = _best(scores.treats, top_drugs, top_diseases)
     drug, disease = np.divmod(order, num_diseases)
-
     columns = [scores.treats] if scores.not_treat is None else [scores.treats, scores.not_treat]
-    probabilities = ranker.probabilities(np.stack([each[drug, disease] for each in columns], axis=1))
-    treats = pl.Series(probabilities[:, 0], dtype=pl.Float32)
-    not_treat = (
-        pl.lit(None, pl.Float32) if scores.not_treat is None else pl.Series(probabilities[:, 1], dtype=pl.Float32)
+    of_pairs = np.stack([each[drug, disease] for each in columns], axis=1)
+    shares = percentiles or Percentiles.of(scores.treats)
+    return pair_rows(ranker, graph, np.stack([drug, disease], axis=1), of_pairs, known, rank).with_columns(
+        percentile_for_disease=pl.Series(shares.for_disease[drug, disease]),
+        percentile_for_drug=pl.Series(shares.for_drug[drug, disease]),
     )
 
+
+def pair_rows(
+    ranker: Ranker,
+    graph: Graph,
+    pairs: Pairs,
+    scores: Float32[np.ndarray, "pairs scores"],
+    known: Pairs,
+    rank: Int[np.ndarray, " pairs"],
+) -> pl.DataFrame:
+    """Give the columns of `predictions_table` but the percentiles, for these pairs in their order."""
+    probabilities = ranker.probabilities(scores).astype(np.float32)
     nodes = graph.nodes.select("node_name", "node_id", "node_key")
-    drugs = nodes[graph.rows_of(graph.roles.drug)][drug]
-    diseases = nodes[graph.rows_of(graph.roles.disease)][disease]
-    recorded = np.isin(order, pair_codes(known, num_diseases))
-    shares = percentiles or Percentiles.of(scores.treats)
+    drugs = nodes[graph.rows_of(graph.roles.drug)][pairs[:, 0]]
+    diseases = nodes[graph.rows_of(graph.roles.disease)][pairs[:, 1]]
+    num_diseases = graph.num_of(graph.roles.disease)
     return pl.DataFrame({"rank": rank.astype(np.uint32)}).with_columns(
         drug_name=drugs["node_name"],
         disease_name=diseases["node_name"],
-        prob_treats=treats,
-        confidence=confidence(pl.lit(treats)),
-        prob_not_treat=not_treat,
-        prob_unknown=pl.Series(probabilities[:, -1], dtype=pl.Float32),
+        prob_treats=pl.Series(probabilities[:, 0]),
+        confidence=confidence(pl.lit(pl.Series(probabilities[:, 0]))),
+        prob_not_treat=pl.Series(probabilities[:, 1]) if len(ranker.classes) == 3 else pl.lit(None, pl.Float32),
+        prob_unknown=pl.Series(probabilities[:, -1]),
         drug_id=drugs["node_id"],
         disease_id=diseases["node_id"],
         drug_key=drugs["node_key"],
         disease_key=diseases["node_key"],
-        known=pl.Series(recorded),
-        percentile_for_disease=pl.Series(shares.for_disease[drug, disease]),
-        percentile_for_drug=pl.Series(shares.for_drug[drug, disease]),
+        known=pl.Series(np.isin(pair_codes(pairs, num_diseases), pair_codes(known, num_diseases))),
     )
 
 

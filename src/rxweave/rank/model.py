@@ -205,7 +205,10 @@ class Ranker:
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if found.get("saved_as") != SAVED_AS:
-                raise InputError(f"{path} says {found.get('saved_as')!r} where {SAVED_AS!r} was expected.")
+                raise InputError(
+                    f"{path} says {found.get('saved_as')!r} where {SAVED_AS!r} was expected: another version of "
+                    "rxweave saved it. Make the run again: rxweave run."
+                )
             settings = RankSettings(**found["settings"])
             boosters = []
             for i in range(settings.num_draws):

@@ -19,10 +19,10 @@ from rxweave.orchestration.watch import LogWatch
 from rxweave.rank.matrix_files import write_scores
 from rxweave.rank.ranker import Ranker, fit_ranker
 from rxweave.rank.whole_matrix import score_all
+from rxweave.workspace import PRODUCTS, SCORED
 
 DRUGS_PER_DISEASE = 20
 """New drugs of each disease in `ranked_results`."""
-RANKER_FILES = ("ranker.json", "drawn.npy", "members.safetensors", "model_*.ubj", "evaluation.json")
 PREDICTION_FILES = (
     "predictions.parquet",
     "predictions.csv",
@@ -31,7 +31,6 @@ PREDICTION_FILES = (
     "ranked_results.parquet",
     "ranked_results.csv",
 )
-SCORED = ".checkpoint/scores"
 ADDED_FILES = ("added/*.parquet", "added/*.csv")
 
 
@@ -41,7 +40,7 @@ def xgboost_trained_model(context: dg.AssetExecutionContext, project: Project) -
     folder = folder_of(context, project)
     settings = folder.settings(EMBEDDINGS).but(rank=settings_of(context, project).rank)
     watch = LogWatch(context.log)
-    with folder.step("rank", settings, watch, place=RANKER, files=RANKER_FILES, after=EMBEDDINGS) as work:
+    with folder.step("rank", settings, watch, place=RANKER, files=PRODUCTS[RANKER], after=EMBEDDINGS) as work:
         run = folder.read_run()
         ranker = fit_ranker(
             run.training, run.split, run.embeddings, settings.rank, seed=run.seed, progress=watch.progress
