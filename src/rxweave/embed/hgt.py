@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rxweave.embed.attention import IMPLEMENTATIONS, MessageIndex
+from rxweave.embed.made_again import made_again
 from rxweave.embed.neighbours import Hop
 from rxweave.embed.rowwise import gated_update, normalised_map, typed_linear
 
@@ -114,11 +115,19 @@ class HGTLayer(nn.Module):
         self, x: Float[Tensor, "nodes hidden"], messages: MessageIndex | Hop
     ) -> Float[Tensor, "receivers hidden"]:
         index = messages if isinstance(messages, MessageIndex) else messages.index
-        query_key_value = self.query_key_value(x, index.type_offsets, self.compute).view(len(x), 3, self.num_heads, -1)
-        received = self.receive(query_key_value, index)
+
+        def queries_keys_values() -> Tensor:
+            projected: Tensor = self.query_key_value(x, index.type_offsets, self.compute)
+            return projected.view(len(x), 3, self.num_heads, -1)
+
+        # Three states wide, and one matrix product to make: kept by no layer but the one whose turn it is.
+        query_key_value = queries_keys_values()
+        with made_again(query_key_value, queries_keys_values):
+            received = self.receive(query_key_value, index)
+        before = x
         if isinstance(messages, Hop):
-            x, received = x.index_select(0, messages.kept), received.index_select(0, messages.kept)
-        return self.update(x, received, messages.type_offsets)
+            before, received = x.index_select(0, messages.kept), received.index_select(0, messages.kept)
+        return self.update(before, received, messages.type_offsets)
 
     def receive(
         self, query_key_value: Float[Tensor, "nodes 3 heads dim"], index: MessageIndex

@@ -144,9 +144,10 @@ def stages(sizes: Sizes) -> Iterator[Stage]:
     block_in, block_out = sizes.block(s.hidden_dim), sizes.block(s.embedding_dim)
     through = {"graph index": index, "layers": kept}
     # The last layer's forward pass: its result does not exist yet, or what attention needed is gone.
+    in_turn = sizes.query_key_value  # of one layer at a time: the backward pass makes it again
     yield Stage(
         "passing messages",
-        {**through, "layers": kept - sizes.state, "attention": max(forward, sizes.state + 4 * block_in)},
+        {**through, "layers": kept - sizes.state + in_turn, "attention": max(forward, sizes.state + 4 * block_in)},
     )
     yield Stage("making embeddings", {**through, "embeddings": sizes.embeddings, "dense maps": 4 * block_out})
     scored = {**through, "embeddings": sizes.embeddings, "gradients": sizes.embeddings}
@@ -164,6 +165,7 @@ def stages(sizes: Sizes) -> Iterator[Stage]:
         "passing gradients through the layers",
         {
             **through,
+            "layers": kept + in_turn,
             "gradients": of_states + in_layer + sizes.weights // layers,
             "attention": max(backward, rounding, 6 * block_in),
         },
@@ -216,7 +218,7 @@ def _kept_by_forward(sizes: Sizes) -> int:
     dropped = sizes.features if sizes.settings.dropout else 0
     if sizes.learns_features and sizes.settings.dropout:
         dropped += sizes.features  # what was kept, as a mask
-    layer = sizes.query_key_value + 2 * sizes.state + sizes.per_head
+    layer = 2 * sizes.state + sizes.per_head
     if sizes.attention == "reference":
         head_dim = sizes.settings.hidden_dim // sizes.settings.num_heads
         edges = sum(flow.edges for flow in sizes.shape.flows(sizes.settings))
