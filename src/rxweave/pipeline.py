@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +20,8 @@ from rxweave.embed.model_file import save_model
 from rxweave.embed.place import this_place
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.embed.train import Trained, train
+from rxweave.embed.treatment_scores import WEIGHTS_KEY, told_weights
+from rxweave.errors import InputError
 from rxweave.graph.build import Graph, build_graph
 from rxweave.graph.leaks import (
     NO_SPLIT,
@@ -257,6 +260,8 @@ def describe(trained: Trained, settings: RunSettings, split: Split | None) -> Em
         "settings": settings.embed.model_dump_json(),
         "split": NO_SPLIT if split is None else split_fingerprint(split, trained.graph),
     }
+    with suppress(InputError):  # no treatment relation with facts: then nothing was learnt of treatment
+        metadata[WEIGHTS_KEY] = told_weights(trained.decoder, trained.graph)
     if split is not None and settings.embed.early_stopping is not None:
         metadata[STOPPED_KEY] = stop_fingerprint(split, trained.graph)
     return Embeddings(trained.graph.nodes, trained.vectors, metadata)

@@ -54,7 +54,7 @@ def test_parts_sum_to_the_score_of_every_pair_drawn_or_not(fitted: tuple[Ranker,
     found = contributions(ranker, rows, pairs)
     np.testing.assert_allclose(found.scores, ranker.score(rows, pairs)[:, 0], atol=1e-4)
     np.testing.assert_allclose(found.base + sum(found.by_group().values()), found.scores, atol=1e-9)
-    assert set(found.by_group()) == set(GROUPS) - {"other", "drug", "disease"}
+    assert set(found.by_group()) == set(GROUPS) - {"other", "drug", "disease", "decoder"}
     assert np.ptp(found.parts, axis=0).max() > 0.1
 
 
@@ -137,6 +137,7 @@ def test_parts_of_trees_are_the_shapley_values_of_a_model_that_is_linear() -> No
         ("embedding: drug 3", "drug"),
         ("embedding: disease 3", "disease"),
         ("neighbours: drug to the drugs of the disease, max", "neighbours"),
+        ("decoder: treatment", "decoder"),
         ("profiles: disease to the diseases of the drug by all relations, max", "profiles"),
         ("paths: drug –binds→ gene ←linked– disease", "paths"),
         ("degree: drug –binds→ gene", "degrees"),

@@ -16,6 +16,7 @@ from rxweave.embed.decoder import DistMult
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.memory_plan import plan_memory
 from rxweave.embed.train import Trained
+from rxweave.embed.treatment_scores import WEIGHTS_KEY, scores_as_told, told_weights
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.kg.tables import Roles
@@ -106,7 +107,7 @@ def test_scoring_leaves_the_trained_decoder_as_it_is() -> None:
     moved: list[DistMult] = []
 
     class Watched(DistMult):
-        """Tells which decoder is brought to the CPU: a module is moved in place."""
+        """Tells whether it is brought to the CPU: a module is moved in place."""
 
         def cpu(self) -> DistMult:
             moved.append(self)
@@ -114,8 +115,7 @@ def test_scoring_leaves_the_trained_decoder_as_it_is() -> None:
 
     trained.decoder.__class__ = Watched
     decoder_scores(trained, graph)
-    assert len(moved) == 1
-    assert moved[0] is not trained.decoder
+    assert moved == []
     for name, tensor in trained.decoder.state_dict().items():
         assert torch.equal(tensor, before[name])
 
@@ -132,3 +132,28 @@ def test_a_graph_without_a_treatment_relation_is_refused() -> None:
     graph = graph_of(SIZES, {HARMS: [(0, 0), (1, 1)], EASED_BY: [(0, 0), (1, 1)]})
     with pytest.raises(InputError, match="there is none at all"):
         decoder_scores(trained_on(graph), graph)
+
+
+def test_embeddings_with_their_weights_score_as_the_decoder_does() -> None:
+    for numbers in ((8, 0), (8, 3)):
+        trained = trained_on(graph_with(*numbers), log_scale=0.7)
+        told = {WEIGHTS_KEY: told_weights(trained.decoder, trained.graph)}
+        np.testing.assert_array_equal(
+            scores_as_told(trained.vectors, told, trained.graph), decoder_scores(trained, trained.graph)
+        )
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {WEIGHTS_KEY: "no JSON"}, {WEIGHTS_KEY: '{"drug –binds→ gene": [1, 2]}'}, {WEIGHTS_KEY: "[1]"}]
+)
+def test_embeddings_without_these_weights_are_refused(told: dict[str, str]) -> None:
+    trained = trained_on(graph_with(8, 0))
+    with pytest.raises(InputError, match="do not say how their decoder scores"):
+        scores_as_told(trained.vectors, told, trained.graph)
+
+
+def test_weights_of_another_width_are_refused() -> None:
+    trained = trained_on(graph_with(8, 0))
+    told = {WEIGHTS_KEY: told_weights(trained.decoder, trained.graph)}
+    with pytest.raises(InputError, match=f"are not {DIM + 1} numbers wide"):
+        scores_as_told(np.ones((trained.graph.num_nodes, DIM + 1), np.float32), told, trained.graph)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -18,12 +20,15 @@ from pair_graphs import (
 
 from rxweave.config import FeatureSettings
 from rxweave.embed.store import Embeddings
+from rxweave.embed.treatment_scores import WEIGHTS_KEY
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import fact_pairs
 from rxweave.rank.features import (
+    DECODER,
     PairFeatures,
     aligned_vectors,
+    decoder_feature,
     pair_features,
 )
 from rxweave.rank.paths import NO_PATHS, PathScale, fit_scale
@@ -214,6 +219,28 @@ def test_embeddings_that_are_needed_and_absent_are_refused() -> None:
         pair_features(graph, None, scale_of(graph), FeatureSettings(groups=("neighbours", "paths")), seed=0)
     without = pair_features(graph, None, NO_PATHS, FeatureSettings(groups=("degrees",)), seed=0)
     assert all(name.startswith("degree") for name in without.names)
+
+
+def test_the_decoders_score_is_a_column_of_its_own() -> None:
+    graph = planted_graph()
+    vectors = vectors_of(graph)
+    weights = np.arange(1.0, 7.0)
+    told = {str(rel): weights.tolist() for rel in graph.relations if rel.name == "treats"}
+    embeddings = Embeddings(graph.nodes, vectors, {WEIGHTS_KEY: json.dumps(told)})
+    settings = FeatureSettings(groups=("degrees", "decoder"))
+    decoder = decoder_feature(embeddings, vectors, graph, settings)
+    features = pair_features(graph, vectors, NO_PATHS, settings, seed=0, decoder=decoder)
+    pairs = np.array([[0, 0], [3, 5], [12, 20]])
+    drug, disease = vectors[graph.rows_of("drug")][pairs[:, 0]], vectors[graph.rows_of("disease")][pairs[:, 1]]
+    column = features.names.index(DECODER)
+    for rows in (features.scoring_rows(pairs), features.training_rows(pairs, block_size=1)):
+        np.testing.assert_allclose(rows[:, column], (drug * weights * disease).sum(1), rtol=1e-5)
+    without = pair_features(graph, vectors, NO_PATHS, FeatureSettings(groups=("degrees",)), seed=0)
+    np.testing.assert_array_equal(np.delete(features.scoring_rows(pairs), column, axis=1), without.scoring_rows(pairs))
+    last = np.array([[graph.num_of("drug") - 1, 0], [0, graph.num_of("disease") - 1]])  # without facts
+    assert np.isnan(features.scoring_rows(last)[:, column]).all()
+    with pytest.raises(ConfigError, match="needs the decoder's scores"):
+        pair_features(graph, vectors, NO_PATHS, settings, seed=0)
 
 
 def test_vectors_are_found_by_key_whatever_their_order() -> None:

@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 from rxweave.config.cluster import ClusterSettings
 from rxweave.config.embed import EmbedSettings
 from rxweave.config.graph import LoadSettings, SplitSettings
-from rxweave.config.rank import BILINEAR_INPUTS, FEATURE_GROUPS, FeatureSettings, RankSettings
+from rxweave.config.rank import BILINEAR_INPUTS, FEATURE_GROUPS, FROM_EMBEDDINGS, FeatureSettings, RankSettings
 from rxweave.config.settings import Settings
 
 __all__ = [
-    "BILINEAR_INPUTS", "FEATURE_GROUPS", "PRESETS", "ClusterSettings", "EmbedSettings", "FeatureSettings",
-    "LoadSettings", "RankSettings", "RunSettings", "Settings", "SplitSettings",
+    "BILINEAR_INPUTS", "FEATURE_GROUPS", "FROM_EMBEDDINGS", "PRESETS", "ClusterSettings", "EmbedSettings",
+    "FeatureSettings", "LoadSettings", "RankSettings", "RunSettings", "Settings", "SplitSettings",
 ]  # fmt: skip
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {

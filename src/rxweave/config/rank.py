@@ -9,8 +9,10 @@ from pydantic import Field, field_validator
 from rxweave.config.settings import Settings
 from rxweave.errors import ConfigError, did_you_mean
 
-FEATURE_GROUPS = ("neighbours", "degrees", "paths", "profiles", "embeddings")
-"""All groups of pair features; `neighbours` and `embeddings` are off by default (see `rank/features.py`)."""
+FEATURE_GROUPS = ("neighbours", "degrees", "paths", "profiles", "embeddings", "decoder")
+"""All groups of pair features."""
+FROM_EMBEDDINGS = ("neighbours", "embeddings", "decoder")
+"""Those that embeddings are needed for; off by default (see `rank/features.py`)."""
 BILINEAR_INPUTS = ("profiles", "embeddings")
 """What the ranker's bilinear member may know of a drug and of a disease (see `rank/bilinear.py`)."""
 
@@ -54,7 +56,7 @@ class FeatureSettings(Settings):
 
     @property
     def uses_embeddings(self) -> bool:
-        return bool({"neighbours", "embeddings"} & set(self.groups))
+        return not set(FROM_EMBEDDINGS).isdisjoint(self.groups)
 
 
 class RankSettings(Settings):

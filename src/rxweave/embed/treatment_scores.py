@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import json
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from rxweave.graph.build import Graph
 FEWEST_FACTS = 2
 """Training never scores the only fact of a relation (`FactSampler.hide`): its decoder weights stay random."""
 
+WEIGHTS_KEY = "treatment_weights"
+"""Where the metadata of embeddings keep the decoder's weights of the treatment relations: JSON, by relation."""
+
 
 def treatment_scores(
     vectors: Float32[np.ndarray, "nodes dim"], decoder: DistMult, graph: Graph
@@ -27,19 +31,53 @@ def treatment_scores(
     to mean 0 and standard deviation 1 over all pairs, since their scales differ freely, and then weighs by its
     number of facts. The decoder stays as it is, on its device. Raises InputError when no relation is left.
     """
-    weights = scored_relations(graph)
+    with torch.no_grad():
+        weights = {r: decoder.weights(r).cpu() for r in scored_relations(graph)}
+    return _scores(vectors, weights, graph)
+
+
+def told_weights(decoder: DistMult, graph: Graph) -> str:
+    """Give the decoder's weights of the treatment relations, for the metadata of embeddings; see `scores_as_told`."""
+    with torch.no_grad():
+        weights = {str(graph.relations[r]): decoder.weights(r).cpu().tolist() for r in scored_relations(graph)}
+    return json.dumps(weights)
+
+
+def scores_as_told(
+    vectors: Float32[np.ndarray, "nodes dim"], metadata: Mapping[str, str], graph: Graph
+) -> Float32[np.ndarray, "drugs diseases"]:
+    """Give `treatment_scores` of embeddings whose metadata hold the decoder's weights.
+
+    Raises InputError when they do not, or are of other relations or another width.
+    """
+    try:
+        told: dict[str, list[float]] = json.loads(metadata[WEIGHTS_KEY])
+        weights = {r: torch.tensor(told[str(graph.relations[r])]) for r in scored_relations(graph)}
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"These embeddings do not say how their decoder scores the treatments of {graph.name} ({WEIGHTS_KEY} in "
+            "the metadata of the Parquet file). Embed again with this rxweave, or leave the feature group decoder out."
+        ) from error
+    width = vectors.shape[1]
+    if any(weight.shape != (width,) for weight in weights.values()):
+        raise InputError(f"The {WEIGHTS_KEY} of these embeddings are not {width} numbers wide. Embed again.")
+    return _scores(vectors, weights, graph)
+
+
+def _scores(
+    vectors: Float32[np.ndarray, "nodes dim"], weights: Mapping[int, Float32[Tensor, " dim"]], graph: Graph
+) -> Float32[np.ndarray, "drugs diseases"]:
     # Copies: an array that was read from a file may not be writable, which torch warns of.
     drugs = torch.tensor(vectors[graph.rows_of(graph.roles.drug)])
     diseases = torch.tensor(vectors[graph.rows_of(graph.roles.disease)])
-    decoder = deepcopy(decoder).cpu()
+    num_facts = scored_relations(graph)
     total = torch.zeros(len(drugs), len(diseases))
-    with torch.no_grad():
-        for r, num_facts in weights.items():
-            # DistMult is symmetric in its ends, so the direction in which the relation is written does not matter.
-            scores = decoder.matrix(drugs, diseases, r)
-            if len(weights) > 1:
-                _standardise(scores)
-            total.add_(scores, alpha=num_facts / sum(weights.values()))
+    for r, weight in weights.items():
+        # DistMult is symmetric in its ends, so the direction in which the relation is written does not matter.
+        scores = (drugs * weight) @ diseases.T
+        if len(weights) > 1:
+            _standardise(scores)
+        total.add_(scores, alpha=num_facts[r] / sum(num_facts.values()))
     return total.numpy()
 
 

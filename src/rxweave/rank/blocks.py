@@ -40,6 +40,8 @@ class PairFeatures:
     drug_factors: Float32[np.ndarray, "drugs _"]
     """Columns that are a product of a number of the drug and one of the disease."""
     disease_factors: Float32[np.ndarray, "diseases _"]
+    decoder: Float32[np.ndarray, "drugs diseases"] | None
+    """A column that is known for each pair; None: no such column."""
     steps: dict[Step, sp.csr_array]
     """Damped matrices of the steps that do not join drugs and diseases."""
     fixed_paths: tuple[tuple[Metapath, float], ...]
@@ -153,11 +155,13 @@ class PairFeatures:
         drugs: Int[np.ndarray, " drugs"],
         diseases: Int[np.ndarray, " block"],
     ) -> None:
-        sizes = [part.shape[1] for part in (self.drug_side, self.disease_side)]
-        drug_side, disease_side, products = np.split(out, np.cumsum(sizes), axis=2)
+        sizes = [part.shape[1] for part in (self.drug_side, self.disease_side, self.drug_factors)]
+        drug_side, disease_side, products, decoder = np.split(out, np.cumsum(sizes), axis=2)
         drug_side[:] = self.drug_side[drugs, None]
         disease_side[:] = self.disease_side[diseases]
         np.multiply(self.drug_factors[drugs, None], self.disease_factors[diseases], out=products)
+        if self.decoder is not None:
+            decoder[:, :, 0] = self.decoder[np.ix_(drugs, diseases)]
 
     def _fill_varying(
         self,

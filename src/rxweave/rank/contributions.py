@@ -22,7 +22,7 @@ from rxweave.rank.blend import TREES
 from rxweave.rank.linear import LinearModel
 from rxweave.rank.model import Ranker
 
-GROUPS = ("drug", "disease", "interaction", "neighbours", "profiles", "paths", "degrees", "other")
+GROUPS = ("drug", "disease", "interaction", "decoder", "neighbours", "profiles", "paths", "degrees", "other")
 """What features are told together: what is known of the drug by itself, of the disease, and of the two as a product
 (embeddings, and the bilinear member), then the groups of `FeatureSettings`.
 """
@@ -35,6 +35,7 @@ _GROUP_OF = {
     "embedding: drug ×": "interaction",
     "embedding: drug": "drug",
     "embedding: disease": "disease",
+    "decoder:": "decoder",
     "neighbours:": "neighbours",
     "profiles:": "profiles",
     "paths:": "paths",

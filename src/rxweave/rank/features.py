@@ -3,9 +3,9 @@
 The features of a training row in fold k (`rank/folds.py`) are computed without any drug–disease fact of fold
 k: without its known treatments, its treatment degrees and its paths through drug–disease relations. A pair
 to be scored gets all training facts. What embeddings say is left out by default, be it the product of the two ends
-(`embeddings`) or the likeness to known treatments' ends (`neighbours`): embeddings are trained on the training pairs,
-so both look better on those than on any other pair. Embeddings enter the ranker by its bilinear member instead
-(`rank/bilinear.py`), which is fitted to all pairs at once with one penalty.
+(`embeddings`), what their decoder makes of it (`decoder`) or the likeness to known treatments' ends (`neighbours`):
+embeddings are trained on the training pairs, so all three look better on those than on any other pair. Embeddings enter
+the ranker by its bilinear member instead (`rank/bilinear.py`), which is fitted to all pairs at once with one penalty.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32
 
 from rxweave.config import FeatureSettings
 from rxweave.embed.store import Embeddings
+from rxweave.embed.treatment_scores import scores_as_told
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Unit
@@ -33,6 +34,9 @@ from rxweave.rank.paths import (
 )
 from rxweave.rank.profiles import profile_similarities, profile_steps
 
+DECODER = "decoder: treatment"
+"""The feature that the decoder's score of treatment is."""
+
 
 def pair_features(
     graph: Graph,
@@ -41,19 +45,22 @@ def pair_features(
     settings: FeatureSettings,
     *,
     seed: int,
+    decoder: Float32[np.ndarray, "drugs diseases"] | None = None,
 ) -> PairFeatures:
     """Prepare the features of all drug–disease pairs of a TRAINING graph, without computing them yet.
 
     `vectors` are the embeddings in the graph's node order (None when no group needs them), `scale` is that
-    of `paths.fit_scale` on the training graph and stays with the ranker, `seed` fixes the folds. Raises
-    ConfigError when embeddings are needed and absent, InputError when the graph lacks a metapath of the
-    scale.
+    of `paths.fit_scale` on the training graph and stays with the ranker, `seed` fixes the folds, `decoder` is what
+    `decoder_feature` gives, for the group of that name. Raises ConfigError when embeddings are needed and absent,
+    InputError when the graph lacks a metapath of the scale.
     """
     if vectors is None and settings.uses_embeddings:
         raise ConfigError(
-            "The feature groups 'neighbours' and 'embeddings' need embeddings and none were given; "
+            "The feature groups 'neighbours', 'embeddings' and 'decoder' need embeddings and none were given; "
             "give them, or choose only 'degrees', 'paths' and 'profiles'."
         )
+    if decoder is None and "decoder" in settings.groups:
+        raise ConfigError("The feature group 'decoder' needs the decoder's scores and none were given.")
     joining = set(graph.drug_disease_relations())
     others = {s: step_matrix(graph, s) for s in graph_steps(graph) if s.relation not in joining}
     unit: Unit = "pair" if settings.folds_by == "split" else settings.folds_by  # the ranker has put it right
@@ -90,6 +97,7 @@ def pair_features(
         *drug_names,
         *disease_names,
         *product_names,
+        *([DECODER] if decoder is not None else []),
         *(f"paths: {path.name}" for path, _ in fixed_paths),
     ]
 
@@ -116,6 +124,7 @@ def pair_features(
         disease_side=disease_side,
         drug_factors=factors[drugs],
         disease_factors=factors[diseases],
+        decoder=decoder,
         steps={step: damped(matrix, settings.damping) for step, matrix in others.items()},
         fixed_paths=fixed_paths,
         varying_paths=varying_paths,
@@ -125,6 +134,25 @@ def pair_features(
         folds=folds,
         by_fold=by_fold,
     )
+
+
+def decoder_feature(
+    embeddings: Embeddings | None,
+    vectors: Float32[np.ndarray, "nodes dim"] | None,
+    graph: Graph,
+    settings: FeatureSettings,
+) -> Float32[np.ndarray, "drugs diseases"] | None:
+    """Give the decoder's score of treatment of every pair where the settings ask for it; `vectors` in graph order.
+
+    Held whole, 4 bytes a pair: a matrix product over another block of pairs may differ in its last bit. NaN where an
+    end has no fact. Raises InputError for embeddings that do not say how their decoder scores.
+    """
+    if "decoder" not in settings.groups or embeddings is None or vectors is None:
+        return None
+    scores = scores_as_told(vectors, embeddings.metadata, graph)
+    scores[graph.degrees[graph.rows_of(graph.roles.drug)] == 0] = np.nan
+    scores[:, graph.degrees[graph.rows_of(graph.roles.disease)] == 0] = np.nan
+    return scores
 
 
 def _degree_columns(

@@ -25,7 +25,7 @@ from rxweave.graph.pairs import Pairs, pair_codes
 from rxweave.rank.bilinear import Bilinear
 from rxweave.rank.blend import TREES, Blend
 from rxweave.rank.calibration import Calibration
-from rxweave.rank.features import PairFeatures, aligned_vectors, pair_features
+from rxweave.rank.features import PairFeatures, aligned_vectors, decoder_feature, pair_features
 from rxweave.rank.linear import LinearModel
 from rxweave.rank.paths import PathScale
 
@@ -77,7 +77,9 @@ class Ranker:
             )
         check_not_joined(training, self.held_out, kept=self.kept)
         vectors = None if embeddings is None else aligned_vectors(embeddings, training)
-        made = pair_features(training, vectors, self.scale, self.settings.features, seed=self.seed)
+        of_features = self.settings.features
+        decoder = decoder_feature(embeddings, vectors, training, of_features)
+        made = pair_features(training, vectors, self.scale, of_features, seed=self.seed, decoder=decoder)
         if made.names != self.feature_names:
             other = sorted(set(made.names) ^ set(self.feature_names))
             raise InputError(

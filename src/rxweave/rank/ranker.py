@@ -25,7 +25,7 @@ from rxweave.graph.split import Split
 from rxweave.rank.bilinear import fit_bilinear, side_vectors
 from rxweave.rank.blend import TREES, Blend
 from rxweave.rank.calibration import Calibration, fit_calibration
-from rxweave.rank.features import aligned_vectors, pair_features
+from rxweave.rank.features import aligned_vectors, decoder_feature, pair_features
 from rxweave.rank.linear import LinearModel, fit_linear
 from rxweave.rank.model import NOT_TREAT, TREATS, UNKNOWN, nodes_fingerprint
 from rxweave.rank.model import Ranker as Ranker
@@ -80,7 +80,8 @@ def fit_ranker(
             rng=np.random.default_rng(path_seed),
         )
     vectors = None if embeddings is None else aligned_vectors(embeddings, training)
-    features = pair_features(training, vectors, scale, settings.features, seed=seed)
+    decoder = decoder_feature(embeddings, vectors, training, settings.features)
+    features = pair_features(training, vectors, scale, settings.features, seed=seed, decoder=decoder)
 
     def draw(positives: Pairs, ratio: int, draw_from: np.random.SeedSequence) -> Pairs:
         return uniform_negatives(

@@ -203,6 +203,8 @@ def _arrays(ranker: Ranker, features: PairFeatures) -> Iterator[np.ndarray]:
     if ranker.bilinear is not None:
         yield from (ranker.bilinear.drugs, ranker.bilinear.diseases, np.array(ranker.bilinear.deviation))
     yield from (features.drug_factors, features.disease_factors)
+    if features.decoder is not None:
+        yield features.decoder
     for like in (*features.drug_similarities, *features.disease_similarities):
         yield from (like.cosine, like.column, like.usable)
     steps = {**features.steps, **features.by_fold[None].steps}

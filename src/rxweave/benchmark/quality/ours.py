@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rxweave.benchmark.quality.method import Context, Method, Scores
-from rxweave.config import RankSettings
+from rxweave.config import FROM_EMBEDDINGS, RankSettings
 from rxweave.embed.treatment_scores import treatment_scores
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
 from rxweave.rank.refit import refit_scores
 
-FROM_EMBEDDINGS = ("neighbours", "embeddings")
 Change = Callable[[RankSettings], RankSettings]
 """How a method's ranker differs from the one that is set."""
 
@@ -39,7 +38,7 @@ def _as_set(settings: RankSettings) -> RankSettings:
 
 
 def _hgt_only(settings: RankSettings) -> RankSettings:
-    more = tuple(group for group in settings.features.groups if group == "embeddings")
+    more = tuple(group for group in settings.features.groups if group in ("embeddings", "decoder"))
     return _with_groups(settings, ("neighbours", "degrees", *more)).but(bilinear_inputs=("embeddings",))
 
 
