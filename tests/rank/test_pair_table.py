@@ -12,7 +12,12 @@ from rxweave.graph.split import Split
 from rxweave.rank.metrics import evaluate_ranking
 from rxweave.rank.pair_table import compare_tables, over_seeds, pair_table
 
-METRICS = {"drug": ("drug", "mrr"), "disease": ("disease", "mrr"), "hits": ("disease", "at_10")}
+METRICS = {
+    "drug": ("drug", "mrr"),
+    "disease": ("disease", "mrr"),
+    "hits": ("disease", "at_10"),
+    "macro": ("drug", "precision"),
+}
 
 
 def made(seed: int, *, levels: int | None = None) -> tuple[np.ndarray, Split, pl.DataFrame]:
@@ -33,6 +38,7 @@ def test_one_seed_gives_what_the_whole_matrix_gives(levels: int | None) -> None:
     assert found["drug"].value == pytest.approx(expected.drugs_given_disease.mrr.value)
     assert found["disease"].value == pytest.approx(expected.diseases_given_drug.mrr.value)
     assert found["hits"].value == pytest.approx(expected.diseases_given_drug.hits_at_10.value)
+    assert found["macro"].value == pytest.approx(expected.drugs_given_disease.macro_auprc.value)
     assert found["auroc"].value == pytest.approx(expected.auroc.value)
     assert found["auprc"].value == pytest.approx(expected.auprc.value)
     # The same queries are drawn again, so the intervals are alike up to the draw.
@@ -52,6 +58,27 @@ def test_the_same_seed_thrice_is_no_more_certain_than_once() -> None:
     table = made(0)[2]
     once, thrice = (over_seeds([table] * count, seed=0, metrics=METRICS)["drug"] for count in (1, 3))
     assert thrice.high - thrice.low == pytest.approx(once.high - once.low)
+
+
+def test_each_disease_counts_once_in_the_average_precision_of_diseases() -> None:
+    """One disease with three drugs, at places 1, 2 and 4, and one with one at place 2; by hand."""
+    rows = {"a": [1.0, 1.0, 3 / 4], "b": [0.5]}
+    table = pl.DataFrame(
+        {
+            "drug_key": list("wxyz"),
+            "disease_key": list("aaab"),
+            "drug_precision": [*rows["a"], *rows["b"]],
+            "score": [4.0, 3.0, 2.0, 1.0],
+            "above": [0, 0, 1, 1],
+            "level": [0, 0, 0, 0],
+            "negatives": [9, 9, 9, 9],
+        }
+    )
+    macro = {"macro": ("drug", "precision")}
+    assert over_seeds([table], seed=0, metrics=macro)["macro"].value == pytest.approx((2.75 / 3 + 0.5) / 2)
+    half = table.with_columns(pl.col("drug_precision") / 2)
+    apart = compare_tables([table], [half], "drug", "precision", seed=0)
+    assert apart.difference.value == pytest.approx((2.75 / 3 + 0.5) / 4)
 
 
 def test_tables_of_other_pairs_are_refused() -> None:

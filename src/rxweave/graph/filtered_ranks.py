@@ -26,6 +26,19 @@ def expected_ranks(
     return 1 + above + level / 2
 
 
+def ranks_and_precisions(
+    scores: Float[np.ndarray, "queries candidates"], positives: Pairs, known: Pairs
+) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """Give `expected_ranks`, and the precision at each positive: the share of positives among all that score as much.
+
+    The mean of the precisions over a query's positives is its average precision, other known candidates left out.
+    """
+    above, level = count_negatives(scores, positives, known)
+    query, value = positives[:, 0], values_at(scores, positives)
+    found = np.add(*count_in_query(query, value, query, value))
+    return 1 + above + level / 2, found / (found + above + level)
+
+
 def count_negatives(
     scores: Float[np.ndarray, "queries candidates"], positives: Pairs, known: Pairs
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:

@@ -9,11 +9,10 @@ from jaxtyping import Float
 
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.filtered_ranks import (
-    count_in_query,
-    count_negatives,
     count_negatives_anywhere,
     distinct_pairs,
     pieces,
+    ranks_and_precisions,
     values_at,
 )
 from rxweave.graph.pairs import Pairs, pair_codes
@@ -155,12 +154,8 @@ def _side(
     num_bootstraps: int,
     rng: np.random.Generator,
 ) -> SideMetrics:
-    above, level = count_negatives(scores, test, known)
-    rank = 1 + above + level / 2
-    query, value = test[:, 0], values_at(scores, test)
-    # Average precision is the mean over positives of the precision among all that score at least as much.
-    found = np.add(*count_in_query(query, value, query, value))
-    precision = found / (found + above + level)
+    query = test[:, 0]
+    rank, precision = ranks_and_precisions(scores, test, known)
     within = {k: (rank <= k).astype(float) for k in (*HITS_AT, *RECALL_AT)}
     micro = {"mrr": 1 / rank, "mean_rank": rank}
     micro |= {f"{'hits' if k in HITS_AT else 'recall'}_at_{k}": hit for k, hit in within.items()}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
-from rxweave.graph.filtered_ranks import count_negatives_anywhere, expected_ranks, values_at
+from rxweave.graph.filtered_ranks import count_negatives_anywhere, expected_ranks, ranks_and_precisions, values_at
 from rxweave.graph.pairs import pair_keys
 from rxweave.graph.split import Split
 from rxweave.rank.bootstrap import Estimate, average_precision, estimate, ratio, resample
@@ -20,20 +20,24 @@ from rxweave.rank.compare import PairedDifference, paired_difference
 Side = Literal["drug", "disease"]
 """Whose rank it is: the drug's among all drugs of its disease, or the disease's among all diseases of its drug."""
 KEYS = ("drug_key", "disease_key")
+MACRO = "precision"
+"""The metric that is averaged within each query before it is averaged over queries."""
 
 
 def pair_table(scores: Float[np.ndarray, "drugs diseases"], split: Split, graph: Graph) -> pl.DataFrame:
     """Give a row for each test pair, in the order of the split.
 
     Columns: `drug_key, disease_key, score`; `drug_rank` and `disease_rank`, the filtered expected ranks on either
-    side (`filtered_ranks.expected_ranks`); `above` and `level`, how many negatives of the whole matrix score above
+    side (`filtered_ranks.expected_ranks`); `drug_precision`, the precision at the pair among the drugs of its disease;
+    `above` and `level`, how many negatives of the whole matrix score above
     the pair and the same; `negatives`, how many there are.
     """
     above, level = count_negatives_anywhere(scores, split.test, split.known)
-    swapped = split.test[:, ::-1], split.known[:, ::-1]
+    drug_rank, drug_precision = ranks_and_precisions(scores.T, split.test[:, ::-1], split.known[:, ::-1])
     return pair_keys(graph, split.test).with_columns(
         pl.Series("score", values_at(scores, split.test).astype(np.float64)),
-        pl.Series("drug_rank", expected_ranks(scores.T, *swapped)),
+        pl.Series("drug_rank", drug_rank),
+        pl.Series("drug_precision", drug_precision),
         pl.Series("disease_rank", expected_ranks(scores, split.test, split.known)),
         pl.Series("above", above),
         pl.Series("level", level),
@@ -42,7 +46,12 @@ def pair_table(scores: Float[np.ndarray, "drugs diseases"], split: Split, graph:
 
 
 def per_pair(table: pl.DataFrame, side: Side, metric: str) -> Float[np.ndarray, " pairs"]:
-    """Give a metric of each pair: `mrr` (1 / rank), or `at_10` and the like (within the top 10)."""
+    """Give a metric of each pair: `mrr` (1 / rank), `at_10` and the like (within the top 10), or `precision`.
+
+    `precision`, on the drug side, is what average precision is the mean of: within each disease, then over diseases.
+    """
+    if metric == MACRO:
+        return table[f"{side}_precision"].to_numpy()
     rank = table[f"{side}_rank"].to_numpy()
     if metric == "mrr":
         return np.asarray(1 / rank)
@@ -59,8 +68,9 @@ def over_seeds(
     """Give the mean over all test pairs of all seeds of each named metric, and of `auroc` and `auprc`.
 
     Intervals draw queries again, with their pairs of all seeds: drugs for the disease side, diseases for the others.
-    A query counts once however often it comes up, since its pairs under several seeds are much the same. `auprc` is
-    the mean over seeds. The intervals tell how much hangs on the choice of queries, not on that of training sets.
+    A query counts once however often it comes up, since its pairs under several seeds are much the same. `precision`
+    is averaged within each query first. `auprc` is the mean over seeds. The intervals tell how much hangs on the choice
+    of queries, not on that of training sets.
     """
     rng = np.random.default_rng(seed)
     sides: tuple[Side, ...] = ("drug", "disease")
@@ -69,7 +79,8 @@ def over_seeds(
     for name, (side, metric) in metrics.items():
         value = np.concatenate([per_pair(table, side, metric) for table in tables])
         draws, which = weights[side]
-        found[name] = ratio(draws, np.bincount(which, value), np.bincount(which))
+        total, size = np.bincount(which, value), np.bincount(which)
+        found[name] = ratio(draws, total / size, np.ones(len(size))) if metric == MACRO else ratio(draws, total, size)
     draws, which = weights["drug"]
     beaten = np.concatenate([_beaten(table) for table in tables])
     found["auroc"] = ratio(draws, np.bincount(which, beaten), np.bincount(which))
@@ -96,7 +107,11 @@ def compare_tables(
                 "compared pair by pair. Score both methods on the same split."
             )
     mine, other = (np.concatenate([per_pair(table, side, metric) for table in each]) for each in (ours, theirs))
-    return paired_difference(mine, other, _numbered(ours, f"{_other(side)}_key"), seed=seed)
+    query = _numbered(ours, f"{_other(side)}_key")
+    if metric == MACRO:  # each query counts once, however many pairs it has
+        mine, other = (np.bincount(query, each) / np.bincount(query) for each in (mine, other))
+        query = np.arange(len(mine))
+    return paired_difference(mine, other, query, seed=seed)
 
 
 def _other(side: Side) -> Side:

@@ -26,6 +26,7 @@ WORDS = {
     "drug_hits_at_10": "drug Hits@10",
     "drug_recall_at_50": "drug Recall@50",
     "drug_recall_at_100": "drug Recall@100",
+    "auprc_per_disease": "AUPRC per disease",
     "auprc": "AUPRC",
     "auroc": "AUROC",
 }
@@ -72,8 +73,9 @@ def _ranking(study: Study, rows: list[MethodRow]) -> Sheet:
     notes = (
         f"Filtered ranks of {' or '.join(map(str, sizes))} held-out treatments per seed, among all "
         f"{study.graph.num_of(study.graph.roles.disease):,} diseases (disease side) and all "
-        f"{study.graph.num_of(study.graph.roles.drug):,} drugs (drug side); AUPRC and AUROC over all negatives. Means "
-        "over the test pairs of all seeds; 95 % intervals draw queries again, with their pairs of all seeds.",
+        f"{study.graph.num_of(study.graph.roles.drug):,} drugs (drug side). AUPRC and AUROC over all negatives; AUPRC "
+        "per disease over those of each disease, its mean over diseases. Means over the test pairs of all seeds; 95 % "
+        "intervals draw queries again, with their pairs of all seeds.",
     )
     return Sheet("Ranking", ("method", "seeds", *WORDS.values()), tuple(lines), notes)
 

@@ -28,8 +28,9 @@ METRICS: dict[str, tuple[Side, str]] = {
     "drug_hits_at_10": ("drug", "at_10"),
     "drug_recall_at_50": ("drug", "at_50"),
     "drug_recall_at_100": ("drug", "at_100"),
+    "auprc_per_disease": ("drug", "precision"),
 }
-COMPARED = ("disease_mrr", "disease_hits_at_10", "drug_mrr", "drug_recall_at_50")
+COMPARED = ("disease_mrr", "disease_hits_at_10", "drug_mrr", "drug_recall_at_50", "auprc_per_disease")
 STABLE_TOPS = (100, 1_000)
 NOISE = 0.05
 """Adjusted p-value from which on a difference is not told from noise."""
