@@ -14,9 +14,11 @@ import pytest
 from rxweave import pipeline
 from rxweave.cli import main
 from rxweave.embed.store import Embeddings, write_embeddings
+from rxweave.embed.treatment_scores import scores_as_told, treatment_scores
 from rxweave.errors import InputError, LeakError
-from rxweave.finished_run import EMBEDDINGS, FinishedRun, read_run
+from rxweave.finished_run import EMBEDDINGS, FinishedRun, read_ranker, read_run
 from rxweave.pipeline import RunResult
+from rxweave.rank.features import DECODER, aligned_vectors
 from rxweave.settings import settings_from
 from rxweave.usefulness import graph_evidence, run_evidence, validate_beside
 from rxweave.validate.page import render_page
@@ -29,7 +31,7 @@ OPTIONS = [
     "embed.learning_rate=0.005",
     "rank.num_trees=5",
     "rank.num_draws=1",
-    "rank.features.groups=degrees",
+    "rank.features.groups=degrees,decoder",
     "embed.device=cpu",
 ]
 
@@ -63,6 +65,13 @@ def test_a_runs_own_vectors_get_the_verdict_of_the_run(made: tuple[Path, RunResu
     for finding in theirs.findings:
         assert ours[finding.node_type, finding.measure] == (pytest.approx(finding.value, abs=1e-4), finding.level)
     assert found.verdict.usefulness_tested
+
+
+def test_the_file_of_embeddings_scores_treatments_as_the_models_decoder_does(run: FinishedRun) -> None:
+    own = run.embeddings
+    told = scores_as_told(aligned_vectors(own, run.training), own.metadata, run.training)
+    np.testing.assert_array_equal(told, treatment_scores(own.vectors, run.decoder, run.training))
+    assert DECODER in read_ranker(run.folder).features(run.training, own).names
 
 
 def test_the_model_gives_the_vectors_again_and_the_states_behind_them(run: FinishedRun) -> None:
