@@ -25,8 +25,7 @@ from demo_explained import Demo, any_five
 
 from rxweave.explain.order import best_paths
 from rxweave.explain.paths import paths_of_pair
-from rxweave.explain_run import RANKER
-from rxweave.finished_run import read_run
+from rxweave.finished_run import RANKER, read_run
 from rxweave.kg.demo import GENE
 from rxweave.rank.model import Ranker
 
