@@ -113,6 +113,15 @@ def test_a_rank_that_falls_once_and_recovers_is_no_collapse() -> None:
     assert [bool(guards.rank_warnings(epochs[: i + 1], SETTINGS)) for i in range(len(ranks))] == [False] * 5 + [True]
 
 
+def test_a_rank_that_rises_by_rounding_alone_is_one_of_a_collapse() -> None:
+    for rise, warns in ((4e-6, True), (0.01, False)):
+        epochs = [
+            replace(epoch, effective_rank={"drug": rank}, rank_alarm={"drug": 10.0})
+            for epoch, rank in zip(history([3.0, 3.0]), (1.0, 1.0 + rise), strict=True)
+        ]
+        assert bool(guards.rank_warnings(epochs, SETTINGS)) == warns
+
+
 def test_measures_leave_out_nodes_without_facts(small_graph: Graph, rng: np.random.Generator) -> None:
     vectors = rng.standard_normal((small_graph.num_nodes, 16)).astype(np.float32)
     drugs = small_graph.rows_of("drug")

@@ -19,6 +19,8 @@ FLAT_AFTER = 15
 LEAST_FALL = 0.01
 """By epoch 15 working trainings have lost a fifth of their loss, and constant features 5 %."""
 MOST_RISE = 0.05
+STILL = 1e-3
+"""Share by which an effective rank must rise to count as rising: nodes that are all alike differ by rounding alone."""
 
 MEMORY_WINDOW = 20
 MEMORY_SETTLED = 5
@@ -86,7 +88,7 @@ def _low_types(history: Sequence[Epoch]) -> list[str]:
     return [
         node_type
         for node_type in now.rank_alarm
-        if node_type in low and now.effective_rank[node_type] <= before.effective_rank[node_type]
+        if node_type in low and now.effective_rank[node_type] <= (1 + STILL) * before.effective_rank[node_type]
     ]
 
 
