@@ -105,3 +105,8 @@ def test_memory_is_given_back_after_the_losses_and_between_layers(
         )
         train(small_graph, settings, seed=0)
         assert len(calls) == expected * settings.steps_per_epoch
+        # Of drawn neighbours only the last hop's nodes are in every layer's state: no moment between layers to tell.
+        calls.clear()
+        sampled = settings.but(batching="sampled", accumulation_steps=2)
+        train(small_graph, sampled, seed=0)
+        assert len(calls) == 2 * settings.steps_per_epoch

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import torch
 from jaxtyping import Float32
 
+from rxweave.embed.decoder import DistMult
 from rxweave.embed.store import Embeddings
+from rxweave.embed.treatment_scores import WEIGHTS_KEY, told_weights
 from rxweave.graph.build import Graph
 from rxweave.graph.leaks import split_fingerprint
 from rxweave.graph.split import Split, split_of_pairs, training_graph
@@ -103,7 +106,10 @@ def vectors_of(graph: Graph, *, seed: int = 0, dim: int = 6) -> Float32[np.ndarr
 
 
 def embeddings_of(graph: Graph, split: Split, *, seed: int = 0) -> Embeddings:
-    return Embeddings(graph.nodes, vectors_of(graph, seed=seed), {"split": split_fingerprint(split, graph)})
+    vectors = vectors_of(graph, seed=seed)
+    decoder = DistMult(len(graph.relations), vectors.shape[1], generator=torch.Generator().manual_seed(seed))
+    metadata = {"split": split_fingerprint(split, graph), WEIGHTS_KEY: told_weights(decoder, graph)}
+    return Embeddings(graph.nodes, vectors, metadata)
 
 
 def without_pair(graph: Graph, drug: int, disease: int) -> Graph:

@@ -130,8 +130,11 @@ def test_a_graph_whose_treatments_were_never_scored_in_training_is_refused(num_t
 
 def test_a_graph_without_a_treatment_relation_is_refused() -> None:
     graph = graph_of(SIZES, {HARMS: [(0, 0), (1, 1)], EASED_BY: [(0, 0), (1, 1)]})
+    trained = trained_on(graph)
     with pytest.raises(InputError, match="there is none at all"):
-        decoder_scores(trained_on(graph), graph)
+        decoder_scores(trained, graph)
+    with pytest.raises(InputError, match="there is none at all"):
+        scores_as_told(trained.vectors, {WEIGHTS_KEY: "{}"}, graph)
 
 
 def test_embeddings_with_their_weights_score_as_the_decoder_does() -> None:

@@ -11,7 +11,7 @@ import pytest
 from pair_graphs import HARMS, embeddings_of, planted_graph, split_at
 from scipy.stats import rankdata
 
-from rxweave.config import RankSettings
+from rxweave.config import FeatureSettings, RankSettings
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split
 from rxweave.kg.tables import KnowledgeGraph
@@ -140,6 +140,14 @@ def test_blocks_of_other_features_are_not_taken(three: Fitted, tmp_path: Path) -
     like = features.drug_similarities[0]
     moved = (replace(like, cosine=like.cosine * np.float32(0.5)), *features.drug_similarities[1:])
     score_whole_matrix(ranker, replace(features, drug_similarities=moved), tmp_path, shortlist=5, block_size=4)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_blocks_of_another_decoder_are_not_taken(tmp_path: Path) -> None:
+    ranker, features, _, _ = fitted(SETTINGS.but(features=FeatureSettings(groups=("degrees", "decoder"))))
+    found = score_whole_matrix(ranker, features, tmp_path, shortlist=5, block_size=4)
+    np.testing.assert_array_equal(found.treats[found.whole], score_pairs(ranker, features).treats[found.whole])
+    score_whole_matrix(ranker, replace(features, decoder=features.decoder * 2), tmp_path, shortlist=5, block_size=4)
     assert len(list(tmp_path.iterdir())) == 2
 
 

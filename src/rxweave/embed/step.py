@@ -96,8 +96,9 @@ def add_gradient(
         learnt = [x for x in states if x.requires_grad]
         gradients = [leaf.grad for leaf in held if leaf.requires_grad]
         # After the losses and after each layer, where memory would peak; elsewhere a step gained less than it paid.
-        for between in states[1:-1]:
-            between.register_hook(lambda _: give_back_holes())  # type: ignore[no-untyped-call]  # torch stub
+        if isinstance(messages, MessageIndex):  # of hops, `states` are selections that no later layer started from
+            for between in states[1:-1]:
+                between.register_hook(lambda _: give_back_holes())  # type: ignore[no-untyped-call]  # torch stub
         del states, held
         give_back_holes()
         torch.autograd.backward(learnt, gradients)

@@ -48,11 +48,12 @@ def scores_as_told(
 ) -> Float32[np.ndarray, "drugs diseases"]:
     """Give `treatment_scores` of embeddings whose metadata hold the decoder's weights.
 
-    Raises InputError when they do not, or are of other relations or another width.
+    Raises InputError when they do not, or are of other relations or another width, and when no relation is left.
     """
+    relations = scored_relations(graph)
     try:
         told: dict[str, list[float]] = json.loads(metadata[WEIGHTS_KEY])
-        weights = {r: torch.tensor(told[str(graph.relations[r])]) for r in scored_relations(graph)}
+        weights = {r: torch.tensor(told[str(graph.relations[r])]) for r in relations}
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"These embeddings do not say how their decoder scores the treatments of {graph.name} ({WEIGHTS_KEY} in "

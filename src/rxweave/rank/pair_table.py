@@ -20,6 +20,8 @@ from rxweave.rank.compare import PairedDifference, paired_difference
 Side = Literal["drug", "disease"]
 """Whose rank it is: the drug's among all drugs of its disease, or the disease's among all diseases of its drug."""
 KEYS = ("drug_key", "disease_key")
+COLUMNS = (*KEYS, "score", "drug_rank", "drug_precision", "disease_rank", "above", "level", "negatives")
+"""What `pair_table` gives."""
 MACRO = "precision"
 """The metric that is averaged within each query before it is averaged over queries."""
 
@@ -29,8 +31,8 @@ def pair_table(scores: Float[np.ndarray, "drugs diseases"], split: Split, graph:
 
     Columns: `drug_key, disease_key, score`; `drug_rank` and `disease_rank`, the filtered expected ranks on either
     side (`filtered_ranks.expected_ranks`); `drug_precision`, the precision at the pair among the drugs of its disease;
-    `above` and `level`, how many negatives of the whole matrix score above
-    the pair and the same; `negatives`, how many there are.
+    `above` and `level`, how many negatives of the whole matrix score above the pair and the same; `negatives`, how many
+    there are.
     """
     above, level = count_negatives_anywhere(scores, split.test, split.known)
     drug_rank, drug_precision = ranks_and_precisions(scores.T, split.test[:, ::-1], split.known[:, ::-1])

@@ -14,13 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from rxweave.benchmark.quality import catalogue, study, worker
+from rxweave.benchmark.quality import task as tasks
 from rxweave.benchmark.quality.catalogue import CHEAP, METHODS, chosen_methods
-from rxweave.benchmark.quality.pages import write_pages
+from rxweave.benchmark.quality.pages import brief_sheets, write_pages
 from rxweave.benchmark.quality.settings import quality_settings
 from rxweave.benchmark.quality.study import Plan, Study, study_quality
 from rxweave.benchmark.quality.summary import check_reference, summarise
 from rxweave.benchmark.quality.task import MANIFEST, PAIRS, SCORES, Task
 from rxweave.benchmark.quality.vectors import FILE, find_runs, read_vectors, train_vectors
+from rxweave.benchmark.tables import print_sheets
 from rxweave.benchmark.watched import Ending
 from rxweave.cli import app
 from rxweave.embed.store import Embeddings, write_embeddings
@@ -29,6 +31,7 @@ from rxweave.graph.leaks import NO_SPLIT, SPLIT_KEY, split_fingerprint
 from rxweave.graph.make_split import make_split
 from rxweave.graph.split import training_graph
 from rxweave.pipeline import load
+from rxweave.rank.pair_table import COLUMNS
 
 TINY = [
     "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
@@ -68,7 +71,9 @@ def finished(out: Path, methods: str, **changes: object) -> Study:
     return study_quality(plan_of(out, methods, **changes), tell=quiet)
 
 
-def test_three_methods_and_two_seeds_from_end_to_end(tmp_path: Path, done_here: list[str]) -> None:
+def test_three_methods_and_two_seeds_from_end_to_end(
+    tmp_path: Path, done_here: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     found = finished(tmp_path, "hgt-decoder,degree-prior,common-neighbours")
     assert found.complete
     assert sorted(done_here) == sorted(
@@ -84,6 +89,12 @@ def test_three_methods_and_two_seeds_from_end_to_end(tmp_path: Path, done_here: 
     told = json.loads(paths[0].read_text())
     assert told["complete"]
     assert told["rows"][2]["estimates"]["disease_mrr"]["value"] > told["rows"][1]["estimates"]["disease_mrr"]["value"]
+    print_sheets(brief_sheets(found, rows, "degree-prior"))  # into a terminal of 80 columns
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert f"{rows[0].estimates['auprc_per_disease'].value:.3f}" in printed
+    marks = {found.finding for row in rows for found in row.differences}
+    assert ("*" in printed.partition("Paired")[2].partition("*: established")[0]) == bool(marks - {"not established"})
     markdown = paths[1].read_text()
     assert "FOR COMPARISON ONLY" in markdown
     assert "research leads, not medical advice" in markdown
@@ -107,6 +118,15 @@ def test_three_methods_and_two_seeds_from_end_to_end(tmp_path: Path, done_here: 
     (tmp_path / "methods/degree-prior/seed-1" / MANIFEST).write_text("{")
     finished(tmp_path, "hgt-decoder,degree-prior,common-neighbours")
     assert done_here == ["degree-prior, seed 1"]
+    done_here.clear()
+    # Nor is a table with other columns taken, as an older version wrote it.
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(tasks, "COLUMNS", (*COLUMNS, "more"))
+        finished(tmp_path, "hgt-decoder,degree-prior", seeds=(0,))
+    assert sorted(done_here) == ["degree-prior, seed 0", "hgt-decoder, seed 0"]
+    done_here.clear()
+    finished(tmp_path, "hgt-decoder,degree-prior", seeds=(0,))
+    assert tuple(pl.read_parquet(tmp_path / "methods/degree-prior/seed-1" / PAIRS).columns) == COLUMNS
     done_here.clear()
     longer = SETTINGS.but(embed=SETTINGS.embed.but(num_epochs=4))
     finished(tmp_path, "hgt-decoder,degree-prior", settings=longer, seeds=(0,))

@@ -14,7 +14,7 @@ from rxweave import __version__
 from rxweave.artifacts import plain, write_json, write_text
 from rxweave.benchmark.machine import machine
 from rxweave.benchmark.quality.study import Study
-from rxweave.benchmark.quality.summary import COMPARED, METRICS, STABLE_TOPS, MethodRow
+from rxweave.benchmark.quality.summary import COMPARED, METRICS, STABLE_TOPS, Difference, MethodRow
 from rxweave.benchmark.quality.task import code_sha256
 from rxweave.benchmark.tables import NONE, Sheet, number, sheet_markdown
 from rxweave.rank.bootstrap import Estimate
@@ -30,6 +30,8 @@ WORDS = {
     "auprc": "AUPRC",
     "auroc": "AUROC",
 }
+BRIEF = (*COMPARED, "auprc")
+"""What the terminal shows of `WORDS`; the files have them all."""
 SHOWN_TOP = 1_000
 """The n of the table of the whole matrix; the JSON has them all."""
 _STYLE = "body{font:15px/1.5 sans-serif;max-width:76em;margin:2em auto;padding:0 1em}table{border-collapse:collapse;\
@@ -49,19 +51,24 @@ def sheets_of(study: Study, rows: list[MethodRow], reference: str) -> list[Sheet
 
 
 def brief_sheets(study: Study, rows: list[MethodRow], reference: str) -> list[Sheet]:
-    """Give what fits a terminal: values without intervals, and what of the differences is established."""
+    """Give what fits 80 columns: some measures without intervals, and what of the differences is established."""
     ranking = _ranking(study, rows)
-    lines = tuple((row.method, *(f"{row.estimates[name].value:.3f}" for name in WORDS)) for row in rows)
-    sheets = [Sheet("Ranking", ("method", *WORDS.values()), lines, ranking.notes)]
+    lines = tuple((row.method, *(f"{row.estimates[name].value:.3f}" for name in BRIEF)) for row in rows)
+    sheets = [Sheet("Ranking", ("method", *(WORDS[name] for name in BRIEF)), lines, ranking.notes)]
     against = tuple(
-        (row.method, *(f"{found.paired.difference.value:+.3f} {found.finding}" for found in row.differences))
+        (row.method, *(f"{found.paired.difference.value:+.3f}{_mark(found)}" for found in row.differences))
         for row in rows
         if row.differences
     )
     if against:
         columns = ("method", *(WORDS[name] for name in COMPARED))
-        sheets.append(Sheet(f"Paired difference to {reference}", columns, against, _failures(study)))
+        note = "*: established, better or worse by its sign; the others are noise as far as these pairs tell."
+        sheets.append(Sheet(f"Paired difference to {reference}", columns, against, (note, *_failures(study))))
     return sheets
+
+
+def _mark(found: Difference) -> str:
+    return " " if found.finding == "not established" else "*"
 
 
 def _ranking(study: Study, rows: list[MethodRow]) -> Sheet:

@@ -15,6 +15,7 @@ from rxweave import __version__
 from rxweave.artifacts import plain
 from rxweave.benchmark.quality.settings import BaselineSettings
 from rxweave.config import RunSettings
+from rxweave.rank.pair_table import COLUMNS
 
 MANIFEST, SCORES, PAIRS, PROGRESS = "manifest.json", "scores.npz", "pairs.parquet", "progress.txt"
 
@@ -64,6 +65,8 @@ class Task:
             "inputs": self.inputs,
             "embeddings": self.vectors_mark,
         }
+        if self.kind == "score":
+            decides["pairs"] = COLUMNS  # a table with other columns cannot be summarised
         return hashlib.sha256(json.dumps(plain(decides), sort_keys=True).encode()).hexdigest()[:16]
 
     def record(self) -> dict[str, Any] | None:
