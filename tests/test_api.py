@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,7 @@ def test_public_names_are_all_there() -> None:
         assert getattr(rxweave, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = rxweave.nonsense
+
+
+def test_type_checkers_may_read_its_types() -> None:
+    assert files("rxweave").joinpath("py.typed").is_file()
