@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rxweave.benchmark.quality.method import Context, Method, Scores
+from rxweave.embed.memory import freed_memory_kept
 from rxweave.embed.treatment_scores import scored_relations
 from rxweave.errors import TrainingError
 from rxweave.graph.build import Graph
@@ -25,6 +26,13 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The loss of each: self-adversarial negatives for distances (Sun et al. 2019), logistic for products (Trouillon et al.
 2016)."""
+UNBOUND: dict[str, dict[str, Any]] = {
+    "DistMult": {"regularizer": None, "entity_constrainer": None},
+    "ComplEx": {"regularizer": None},
+    "TransE": {"entity_constrainer": None},
+}
+"""What PyKEEN binds by default and must not here: with unit entities and relations pulled to 0, DistMult's scores stay
+so near 0 that the logistic loss never falls below ln 2 and nothing is learnt. TransE as in Sun et al. 2019, unbound."""
 
 
 def _scores(model_name: str) -> Callable[[Graph, Split, int, Context], Scores]:
@@ -45,8 +53,12 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
     """
     from pykeen.models import model_resolver
     from pykeen.sampling import BasicNegativeSampler
-    from pykeen.training import SLCWATrainingLoop
+    from pykeen.training import SLCWATrainingLoop, TrainingCallback
     from pykeen.triples import CoreTriplesFactory
+
+    class Telling(TrainingCallback):
+        def post_epoch(self, epoch: int, epoch_loss: float, **_: object) -> None:
+            context.tell(f"epoch {epoch} of {settings.num_epochs}, loss {epoch_loss:.4f}")
 
     settings = context.peers.triples
     triples = np.concatenate([np.insert(facts, 1, r, axis=0).T for r, facts in enumerate(training.facts)])
@@ -59,6 +71,7 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
         loss=loss,
         loss_kwargs=loss_settings,
         random_seed=seed,
+        **UNBOUND.get(model_name, {}),
     )
     loop = SLCWATrainingLoop(
         model=model,
@@ -68,15 +81,17 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
         negative_sampler_kwargs={"num_negs_per_pos": settings.num_negatives},
     )
     context.tell(f"{settings.num_epochs} epochs of {len(triples):,} facts")
-    loop.train(
-        factory,
-        num_epochs=settings.num_epochs,
-        batch_size=settings.batch_size,
-        use_tqdm=False,
-        use_tqdm_batch=False,
-        num_workers=0,
-        pin_memory=False,
-    )
+    with freed_memory_kept():  # each batch asks for the same dozens of MB again
+        loop.train(
+            factory,
+            num_epochs=settings.num_epochs,
+            batch_size=settings.batch_size,
+            use_tqdm=False,
+            use_tqdm_batch=False,
+            num_workers=0,
+            pin_memory=False,
+            callbacks=Telling(),  # type: ignore[no-untyped-call]  # of PyKEEN
+        )
     weights = scored_relations(training)
     size = training.num_of(training.roles.drug), training.num_of(training.roles.disease)
     total = np.zeros(size, np.float32)
