@@ -9,12 +9,14 @@ this rxweave writes.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from rxweave.config import FROM_EMBEDDINGS
+from rxweave.errors import RxweaveError
 from rxweave.finished_run import FinishedRun, read_ranker, read_run
 from rxweave.rank.matrix import score_pairs
 from rxweave.rank.metrics import evaluate_ranking
@@ -39,7 +41,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="output folder of `rxweave run`")
     asked = parser.parse_args()
-    run, ranker = read_run(asked.run), read_ranker(asked.run)
+    try:
+        run, ranker = read_run(asked.run), read_ranker(asked.run)
+    except RxweaveError as error:
+        sys.exit(f"ranker_choices.py: --run: {error}")
     features = ranker.features(run.training, run.embeddings)
     print("| ranker | part | disease MRR | Hits@10 | drug MRR | Recall@50 | AUPRC |\n|---|---|---|---|---|---|---|")
     tell("as it is", score_pairs(ranker, features).treats, run)

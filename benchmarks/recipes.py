@@ -119,6 +119,15 @@ def _measure_or_stop(kg: str, seed: int, part: str, overrides: list[str]) -> dic
         sys.exit(f"recipes.py: {error}")
 
 
+def _of_run_or_stop(folder: Path, part: str) -> str:
+    from rxweave.errors import RxweaveError
+
+    try:
+        return of_run(folder, part)
+    except RxweaveError as error:
+        sys.exit(f"recipes.py: --run: {error}")
+
+
 def main() -> None:
     """Run the recipes one after another and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -133,9 +142,9 @@ def main() -> None:
     if asked.one is not None:
         print(json.dumps(_measure_or_stop(asked.kg, asked.seed, asked.part, json.loads(asked.one))))
         return
-    for folder in asked.run or ():
-        print(of_run(folder, asked.part))
     if asked.run:
+        for folder in asked.run:
+            print(_of_run_or_stop(folder, asked.part))
         return
     _stop_without_graph(asked.kg)
     prior_told = False

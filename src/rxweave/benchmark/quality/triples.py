@@ -56,11 +56,12 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
     from pykeen.training import SLCWATrainingLoop, TrainingCallback
     from pykeen.triples import CoreTriplesFactory
 
+    settings = context.peers.triples
+
     class Telling(TrainingCallback):
         def post_epoch(self, epoch: int, epoch_loss: float, **_: object) -> None:
             context.tell(f"epoch {epoch} of {settings.num_epochs}, loss {epoch_loss:.4f}")
 
-    settings = context.peers.triples
     triples = np.concatenate([np.insert(facts, 1, r, axis=0).T for r, facts in enumerate(training.facts)])
     factory = CoreTriplesFactory(triples, training.num_nodes, len(training.relations))
     loss, loss_settings = LOSSES[model_name]
