@@ -91,6 +91,16 @@ def test_triples_are_learnt(held_out: tuple[Graph, Split], name: str, epochs: in
     assert told[-1].startswith(f"epoch {epochs} of {epochs}, loss ")
 
 
+@pytest.mark.parametrize("name", ["distmult", "complex"])
+def test_products_start_near_zero(held_out: tuple[Graph, Split], name: str) -> None:
+    """A first step's loss is that of scores near 0, ln 2; with PyKEEN's own start ComplEx has to unlearn first."""
+    training, split = held_out
+    peers = BaselineSettings(triples={"num_epochs": 1, "batch_size": 10_000_000, "num_negatives": 1})
+    told: list[str] = []
+    METHODS[name].score(training, split, 0, Context(SETTINGS, peers, None, 1, told.append))
+    assert float(told[-1].removeprefix("epoch 1 of 1, loss ")) == pytest.approx(np.log(2), abs=0.05)
+
+
 def test_pykeen_ranks_its_own_model_as_we_do(held_out: tuple[Graph, Split]) -> None:
     """Among all entities PyKEEN's evaluator, restricted to diseases as tails, gives our filtered ranks."""
     training, split = held_out

@@ -32,6 +32,9 @@ from rxweave.graph.make_split import make_split
 from rxweave.graph.split import training_graph
 from rxweave.pipeline import load
 from rxweave.rank.pair_table import COLUMNS
+from rxweave.validate.collapse import measure_collapse
+from rxweave.validate.read import read_embeddings
+from rxweave.validate.verdict import judge
 
 TINY = [
     "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
@@ -190,6 +193,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = make_split(graph, SETTINGS.split, seed=0)
     train_vectors(training_graph(graph, split), split, SETTINGS, folder, quiet)
     return folder.parents[1]
+
+
+def test_the_verdict_on_embeddings_looks_at_the_graph_too(tmp_path: Path) -> None:
+    """A training of three epochs spreads well but tells facts apart no better than the untrained model."""
+    graph = load(SETTINGS)[1]
+    split = make_split(graph, SETTINGS.split, seed=0)
+    training = training_graph(graph, split)
+    found = train_vectors(training, split, SETTINGS, tmp_path / "svd", quiet)
+    assert found["geometry"] == "warning"
+    embeddings = read_embeddings(tmp_path / "svd" / FILE)
+    alone = judge(measure_collapse(embeddings, active=training.degrees > 0), drug_type="drug", disease_type="disease")
+    assert alone.level == "good"
+    constant = SETTINGS.but(embed=SETTINGS.embed.but(features="constant"))
+    found = train_vectors(training, split, constant, tmp_path / "constant", quiet)
+    assert found["geometry"] == found["types"]["drug"] == found["types"]["disease"] == "collapsed"
 
 
 def test_a_finished_run_is_used_instead_of_trained_again(tmp_path: Path, trained: Path, done_here: list[str]) -> None:

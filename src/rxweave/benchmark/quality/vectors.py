@@ -27,6 +27,8 @@ from rxweave.graph.split import Split
 from rxweave.pipeline import describe
 from rxweave.rank.features import aligned_vectors
 from rxweave.validate.collapse import measure_collapse
+from rxweave.validate.control import untrained_vectors
+from rxweave.validate.on_graph import measure_on_graph
 from rxweave.validate.read import read_embeddings
 from rxweave.validate.verdict import judge
 
@@ -50,7 +52,7 @@ class Vectors:
 def train_vectors(
     training: Graph, split: Split, settings: RunSettings, folder: Path, tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Train as `rxweave run` does, write embeddings and model into a folder, and give what their geometry is judged.
+    """Train as `rxweave run` does, write embeddings and model into a folder, and give the verdict on their geometry.
 
     A training that was stopped goes on from its checkpoint in the folder.
     """
@@ -70,7 +72,12 @@ def train_vectors(
     write_embeddings(embeddings, folder / FILE)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     collapse = measure_collapse(embeddings, seed=settings.seed, active=training.degrees > 0)
-    verdict = judge(collapse, drug_type=training.roles.drug, disease_type=training.roles.disease)
+    # With the graph, as a run is judged: without it, genes that share all their neighbours would count as twins.
+    on_graph = measure_on_graph(
+        embeddings, training, untrained=untrained_vectors(trained, seed=settings.seed), seed=settings.seed
+    )
+    roles = training.roles
+    verdict = judge(collapse, graph=on_graph, drug_type=roles.drug, disease_type=roles.disease)
     return {"geometry": verdict.level, "types": verdict.types}
 
 
