@@ -16,9 +16,7 @@ from rxweave.embed.train import train
 from rxweave.errors import ConfigError
 from rxweave.pipeline import assist, describe, load
 from rxweave.settings import settings_from
-from rxweave.validate.collapse import measure_collapse
-from rxweave.validate.control import untrained_vectors
-from rxweave.validate.on_graph import measure_on_graph
+from rxweave.validate.control import measure_trained
 from rxweave.validate.verdict import judge
 from rxweave.watch import Watch
 
@@ -109,13 +107,12 @@ def embed_graph(
     embeddings = describe(trained, settings, None)
     watch.stage("validate")
     present = set(graph.node_types)
+    collapse, on_graph = measure_trained(trained, embeddings, seed=settings.seed)
     verdict = judge(
-        measure_collapse(embeddings, seed=settings.seed, active=graph.degrees > 0),
+        collapse,
         drug_type=graph.roles.drug if graph.roles.drug in present else None,
         disease_type=graph.roles.disease if graph.roles.disease in present else None,
-        graph=measure_on_graph(
-            embeddings, graph, untrained=untrained_vectors(trained, seed=settings.seed), seed=settings.seed
-        ),
+        graph=on_graph,
     )
     write_embeddings(embeddings, parquet, output_csv)
     write_history(trained.history, training_file)

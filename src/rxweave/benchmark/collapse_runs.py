@@ -29,9 +29,7 @@ from rxweave.kg.sources import load_kg
 from rxweave.pipeline import verdict_of
 from rxweave.rank.baselines import baseline_scores
 from rxweave.rank.decoder_scores import decoder_scores
-from rxweave.validate.collapse import measure_collapse
-from rxweave.validate.control import untrained_vectors
-from rxweave.validate.on_graph import measure_on_graph
+from rxweave.validate.control import measure_trained
 from rxweave.validate.verdict import Verdict
 
 HeldOut = Literal["pairs", "diseases", "drugs", "area"]
@@ -217,8 +215,7 @@ def _verdict(
 ) -> Verdict:
     training = trained.graph
     embeddings = Embeddings(training.nodes, trained.vectors, {})
-    on_graph = measure_on_graph(embeddings, training, untrained=untrained_vectors(trained, seed=seed), seed=seed)
-    collapse = measure_collapse(embeddings, seed=seed, active=training.degrees > 0)
+    collapse, on_graph = measure_trained(trained, embeddings, seed=seed)
     return verdict_of(collapse, training, scores, split, seed=seed, on_graph=on_graph)
 
 

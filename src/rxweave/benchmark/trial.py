@@ -35,9 +35,7 @@ from rxweave.graph.split import Split, training_graph
 from rxweave.pipeline import describe, load, run, verdict_of
 from rxweave.rank.baselines import baseline_scores
 from rxweave.rank.decoder_scores import decoder_scores, scored_relations
-from rxweave.validate.collapse import measure_collapse
-from rxweave.validate.control import untrained_vectors
-from rxweave.validate.on_graph import measure_on_graph
+from rxweave.validate.control import measure_trained
 from rxweave.validate.verdict import Verdict, judge
 from rxweave.watch import Watch
 
@@ -157,9 +155,7 @@ def _judge(trained: Trained, training: Graph, split: Split | None, settings: Run
     """The verdict as a run gives it; where too few treatments are held out, without asking about their ranking."""
     seed, roles = settings.seed, training.roles
     embeddings = describe(trained, settings, split)
-    collapse = measure_collapse(embeddings, seed=seed, active=training.degrees > 0)
-    untrained = untrained_vectors(trained, seed=seed)
-    on_graph = measure_on_graph(embeddings, training, untrained=untrained, seed=seed)
+    collapse, on_graph = measure_trained(trained, embeddings, seed=seed)
     if split is None or len(split.valid) < FEWEST_RANKED:
         verdict = judge(collapse, graph=on_graph, drug_type=roles.drug, disease_type=roles.disease)
     else:

@@ -1,4 +1,4 @@
-"""The untrained model: what its input features and the graph alone give, before anything is learnt."""
+"""The untrained model: what features and graph alone give; and what a verdict on a training compares with it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,22 @@ from torch import Tensor
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.layerwise import embed_layer_by_layer
 from rxweave.embed.neighbours import IncomingEdges
+from rxweave.embed.store import Embeddings
 from rxweave.embed.train import Trained
 from rxweave.graph.build import Graph
+from rxweave.validate.collapse import CollapseReport, measure_collapse
+from rxweave.validate.on_graph import GraphReport, measure_on_graph
+
+
+def measure_trained(trained: Trained, embeddings: Embeddings, *, seed: int) -> tuple[CollapseReport, GraphReport]:
+    """Give all that the verdict on a training rests on but held-out ranks: its vectors, alone and beside its graph.
+
+    `embeddings` are the vectors of `trained`. Without the graph, nodes that share all their neighbours would count as
+    twins, and nothing would tell what was learnt from what was there before.
+    """
+    graph = trained.graph
+    collapse = measure_collapse(embeddings, seed=seed, active=graph.degrees > 0)
+    return collapse, measure_on_graph(embeddings, graph, untrained=untrained_vectors(trained, seed=seed), seed=seed)
 
 
 def untrained_vectors(trained: Trained, *, seed: int = 0) -> Float32[np.ndarray, "nodes dim"]:

@@ -26,9 +26,7 @@ from rxweave.graph.leaks import SPLIT_KEY, check_no_leaks_in_embeddings, split_f
 from rxweave.graph.split import Split
 from rxweave.pipeline import describe
 from rxweave.rank.features import aligned_vectors
-from rxweave.validate.collapse import measure_collapse
-from rxweave.validate.control import untrained_vectors
-from rxweave.validate.on_graph import measure_on_graph
+from rxweave.validate.control import measure_trained
 from rxweave.validate.read import read_embeddings
 from rxweave.validate.verdict import judge
 
@@ -71,11 +69,7 @@ def train_vectors(
     write_history(trained.history, folder / "training.parquet")
     write_embeddings(embeddings, folder / FILE)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    collapse = measure_collapse(embeddings, seed=settings.seed, active=training.degrees > 0)
-    # With the graph, as a run is judged: without it, genes that share all their neighbours would count as twins.
-    on_graph = measure_on_graph(
-        embeddings, training, untrained=untrained_vectors(trained, seed=settings.seed), seed=settings.seed
-    )
+    collapse, on_graph = measure_trained(trained, embeddings, seed=settings.seed)
     roles = training.roles
     verdict = judge(collapse, graph=on_graph, drug_type=roles.drug, disease_type=roles.disease)
     return {"geometry": verdict.level, "types": verdict.types}
