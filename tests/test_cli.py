@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import shutil
 import sys
@@ -17,7 +16,6 @@ import pytest
 from rxweave.cli import main
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import InputError
-from rxweave.threads import wait_asleep
 
 DATA = Path(__file__).parent / "data"
 QUICK = ["--embedding-dim", "64", "--num-epochs", "2", "-o", "embed.hidden_dim=32", "-o", "embed.feature_dim=32"]
@@ -339,15 +337,3 @@ def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(rxweave, tmp_
     limit = (0.3 * held["parts"]["process"] + 0.7 * held["predicted_peak"]) / 1e9
     refused = rxweave(*asked, "-o", f"embed.memory_limit_gb={limit}")
     assert_refused(refused, out, "Training would hold about", "are available", "Dimensions are never changed", "-o ")
-
-
-@pytest.mark.parametrize("said", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}], ids=str)
-def test_threads_wait_asleep_unless_the_user_has_said_how(said: dict[str, str], monkeypatch) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in said.items():
-        monkeypatch.setenv(name, value)
-    wait_asleep()
-    found = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
-    assert found == (said or {"GOMP_SPINCOUNT": "300"})
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)

@@ -43,8 +43,8 @@ from rxweave.options import (
     Treats,
     Types,
 )
+from rxweave.process import prepare_process
 from rxweave.readiness.commands import app as readiness
-from rxweave.threads import wait_asleep
 
 app = typer.Typer(
     name="rxweave",
@@ -268,7 +268,7 @@ finished_commands.add_to(app)
 
 def main() -> None:
     """Run the command line; errors a user can mend are one message and exit code 2."""
-    wait_asleep()
+    prepare_process()
     try:
         # Without click's standalone mode, `typer.Exit` comes back as the exit code; so does Ctrl-C, as 130.
         code = app(standalone_mode=False) or 0

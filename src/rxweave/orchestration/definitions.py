@@ -7,13 +7,13 @@ import dagster as dg
 from rxweave.orchestration.automation import automation
 from rxweave.orchestration.graphs import partitions_of_graphs
 from rxweave.orchestration.project import project_resource
-from rxweave.threads import wait_asleep
+from rxweave.process import prepare_process
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Give the whole project; assets have a partition for each graph once there is more than the demo."""
-    wait_asleep()
+    prepare_process()
     from rxweave.orchestration import defs as package  # only now, since it brings torch
 
     partitions = partitions_of_graphs()
