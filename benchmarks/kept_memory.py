@@ -10,11 +10,13 @@ import argparse
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 
 def measure(kg: str, num_epochs: int, *, kept: bool) -> str:
     """Train and give one row of the table."""
     from rxweave import train
+    from rxweave.embed.memory import freed_memory_kept
     from rxweave.embed.train import Epoch
     from rxweave.pipeline import load
     from rxweave.settings import settings_from
@@ -27,8 +29,8 @@ def measure(kg: str, num_epochs: int, *, kept: bool) -> str:
         processor.append(time.process_time())
         epochs.append(epoch)
 
-    # `train` is decorated with freed_memory_kept; the function below the decorator trains without it.
-    (train if kept else train.__wrapped__)(load(settings)[1], settings.embed, seed=0, on_epoch=note)
+    with freed_memory_kept() if kept else nullcontext():
+        train(load(settings)[1], settings.embed, seed=0, on_epoch=note)
     cpu = processor[-1] - processor[-2]
     return f"| {'kept' if kept else 'returned'} | {epochs[-1].seconds:.1f} | {cpu:.1f} | {peak_memory() / 1e9:.2f} |"
 

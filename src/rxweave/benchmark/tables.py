@@ -249,7 +249,7 @@ def _explained(report: SpeedReport) -> tuple[str, ...]:
         return ()
     return (
         f"Ratios are against the encoder of {YARDSTICK}: HGTConv with its relation transform as one product per edge "
-        "type. pyg-kept is that with freed memory kept between steps, as ours is; pyg is HGTConv as shipped. All three "
+        "type. pyg-kept is that with freed memory kept between steps; pyg is HGTConv as shipped. All three "
         "are in float32.",
     )
 

@@ -109,8 +109,7 @@ def _measure_encoder(task: Task, graph: Graph, tell: Tell) -> None:
     generator = torch.Generator().manual_seed(task.seed)
     encoder = HGT(shape, generator=generator, attention=task.implementation, precision=task.precision).to(task.device)
     features, gradient = _features_and_gradient(task, graph)
-    with freed_memory_kept():  # as in training
-        _measure_passes(task, lambda: [encoder(features, index)], encoder.parameters(), [gradient], tell, index_seconds)
+    _measure_passes(task, lambda: [encoder(features, index)], encoder.parameters(), [gradient], tell, index_seconds)
 
 
 def _measure_pyg(task: Task, graph: Graph, tell: Tell) -> None:

@@ -1,4 +1,4 @@
-"""Keeping memory that training frees and asks for again in every step."""
+"""Memory that is freed: given back to the system at once, or kept for the next buffer of that size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def freed_memory_kept() -> Iterator[None]:
 
     glibc returns every large buffer to the kernel when it is freed, and the next one of that size is mapped and
     zeroed page by page again. What that costs, in time and memory: `benchmarks/kept_memory.py`, docs/methods.md.
-    Elsewhere than on glibc this does nothing.
+    What is kept splits into holes from step to step, so training itself does without. Elsewhere than on glibc this does
+    nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         yield

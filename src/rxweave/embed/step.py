@@ -55,7 +55,6 @@ def take_step(setup: Setup[MessageIndex], state: TrainingState, number: int) -> 
     Raises TrainingError, with the tensor and the relation, for a value that is not finite, and OutOfMemoryError.
     """
     settings, sampler = setup.settings, setup.objective.sampler
-    give_back_holes()  # of the step before: where they lie, this one's buffers fit worse from step to step
     chosen = sampler.hide(state.rng)
     with memory_for("passing messages", wide(settings)):
         visible = setup.index.without(sampler.hidden_mask(chosen, state.rng))

@@ -33,7 +33,7 @@ from rxweave.embed.history import UNKNOWN, Epoch
 from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memory_for
 from rxweave.embed.keeper import CheckpointKeeper, find_on_all
 from rxweave.embed.measures import TypeMeasures, is_due, measure_types
-from rxweave.embed.memory import freed_memory_kept, give_back_holes
+from rxweave.embed.memory import give_back_holes
 from rxweave.embed.memory_fit import check_memory
 from rxweave.embed.memory_plan import MemoryPlan, plan_memory
 from rxweave.embed.neighbours import IncomingEdges
@@ -80,7 +80,6 @@ class Trained:
     """What `feature_file` gave, beside the identity of each node; it is part of `features`."""
 
 
-@freed_memory_kept()
 def train(
     graph: Graph,
     settings: EmbedSettings,
