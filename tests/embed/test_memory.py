@@ -90,7 +90,7 @@ except Enough:
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
 def test_the_peak_of_training_does_not_rise_from_epoch_to_epoch() -> None:
-    """As it did, by up to a fifth, while training kept what it freed: the buffers of a step fit badly where the last one's lay."""
+    """It did while training kept what it freed: a step's buffers fit badly where those of the last one lay."""
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run([sys.executable, "-c", TRAINS], capture_output=True, text=True, check=True, env=env)
     peaks = [int(line) for line in result.stdout.split()]
