@@ -15,7 +15,7 @@ _GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_MAX = 128 * 1024, 65536
 def give_back_holes() -> None:
     """Return freed memory between live buffers to the system, where the C library can (glibc).
 
-    For moments when much is alive: holes split too small for the next large buffer would add a third to the peak.
+    For moments when much is alive: holes too small for the next large buffer would add to the peak.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

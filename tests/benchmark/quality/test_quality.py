@@ -297,6 +297,14 @@ def test_the_command_writes_its_tables(tmp_path: Path, done_here: list[str]) -> 
     assert len(done_here) == 4
 
 
+def test_seeds_from_another_first_one_share_what_is_done(tmp_path: Path, done_here: list[str]) -> None:
+    words = ["benchmark", "quality", "--kg", "demo:400", "--methods", "degree-prior", "--out", str(tmp_path), "--json"]
+    for first, count, seeds, done in (("0", "2", [0, 1], 2), ("1", "2", [1, 2], 3)):
+        result = CliRunner().invoke(app, [*words, "--first-seed", first, "--seeds", count])
+        assert [row["seeds"] for row in json.loads(result.stdout)["rows"]] == [seeds]
+        assert len(done_here) == done
+
+
 def test_methods_are_chosen_by_name_group_and_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [method.name for method in chosen_methods("cheap, degree-prior")] == list(CHEAP)
     assert len(chosen_methods("all")) == len(METHODS)

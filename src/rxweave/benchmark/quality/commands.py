@@ -23,6 +23,7 @@ def quality(
         str, typer.Option(help="Methods by name, separated by commas; cheap, or all. --list-methods shows them.")
     ] = "rxweave,hgt-xgb,hgt-decoder,paths-xgb,cheap",
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, …: each has its own split and training.")] = 5,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of the seeds, in place of 0.")] = 0,
     split_seed: Annotated[
         int | None, typer.Option(help="One split for all seeds: what then varies is the training alone.")
     ] = None,
@@ -76,7 +77,7 @@ def quality(
     settings, peers = quality_settings(named, override or ())
     plan = Plan(
         methods=chosen,
-        seeds=tuple(range(seeds)),
+        seeds=tuple(range(first_seed, first_seed + seeds)),
         settings=settings,
         peers=peers,
         out=out,
