@@ -205,7 +205,10 @@ def test_walks_follow_facts_and_weigh_the_next_step_as_the_paper_says(small_grap
 
 def test_node2vec_knows_which_nodes_are_joined(small_graph: Graph) -> None:
     settings = WalkSettings(embedding_dim=32, num_walks=10, walk_length=20, window=2, num_epochs=3)
-    vectors = node2vec(small_graph, settings, seed=0)
+    told: list[str] = []
+    vectors = node2vec(small_graph, settings, seed=0, tell=told.append)
+    assert told[:2] == ["walking", "skip-gram, 0%"]
+    assert told[-1] == "skip-gram, 99%"
     np.testing.assert_array_equal(vectors, node2vec(small_graph, settings, seed=0))
     assert not np.array_equal(vectors, node2vec(small_graph, settings, seed=1))
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

@@ -7,6 +7,8 @@ so that a seed gives one result. Types and relations are not looked at: that is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import no_type_check
 
 import numpy as np
@@ -24,6 +26,8 @@ TABLE = 1 << 22
 """Entries of the table that negatives are drawn from."""
 LOWEST_RATE = 0.01
 """The last rate, as a share of the first."""
+PIECES = 100
+"""How often the skip-gram tells how far it is."""
 
 
 def adjacency(graph: Graph) -> sp.csr_array:
@@ -51,8 +55,12 @@ def random_walks(graph: Graph, settings: WalkSettings, rng: np.random.Generator)
     return walks
 
 
-def node2vec(graph: Graph, settings: WalkSettings, *, seed: int) -> Float32[np.ndarray, "nodes dim"]:
-    """Give a vector for each node of a graph; nodes without facts have zeros."""
+def node2vec(
+    graph: Graph, settings: WalkSettings, *, seed: int, tell: Callable[[str], None] | None = None
+) -> Float32[np.ndarray, "nodes dim"]:
+    """Give a vector for each node of a graph; nodes without facts have zeros. `tell` hears how far it is."""
+    tell = tell or (lambda _: None)
+    tell("walking")
     rng = np.random.default_rng(seed)
     walks = random_walks(graph, settings, rng)
     counts = np.bincount(walks.ravel(), minlength=graph.num_nodes)
@@ -61,10 +69,16 @@ def node2vec(graph: Graph, settings: WalkSettings, *, seed: int) -> Float32[np.n
     dim = settings.embedding_dim
     vectors = ((rng.random((graph.num_nodes, dim)) - 0.5) / dim).astype(np.float32)
     vectors[counts == 0] = 0
-    _skip_gram(
-        walks, table, vectors, np.zeros_like(vectors), settings.window, settings.num_negatives,
-        settings.num_epochs, np.float32(settings.learning_rate), np.uint64(rng.integers(1, 2**62)),
-    )  # fmt: skip
+    contexts = np.zeros_like(vectors)
+    total = settings.num_epochs * len(walks)
+    bounds = [total * piece // PIECES for piece in range(PIECES + 1)]
+    rate, state = np.float32(settings.learning_rate), np.uint64(rng.integers(1, 2**62))
+    for first, last in pairwise(bounds):
+        tell(f"skip-gram, {first / total:.0%}")
+        reached = _skip_gram(
+            walks, table, vectors, contexts, settings.window, settings.num_negatives, rate, first, last, total, state
+        )
+        state = np.uint64(reached)  # Numba gives a plain int
     return vectors
 
 
@@ -122,12 +136,13 @@ def _walk(start, neighbour, starts, walks, p, q, state):
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
 @no_type_check
-def _skip_gram(walks, table, vectors, contexts, window, num_negatives, num_epochs, rate, state):
-    """Pass over all walks; each node's vector learns to tell its contexts from drawn nodes."""
+def _skip_gram(walks, table, vectors, contexts, window, num_negatives, rate, first, last, total, state):
+    """Take the turns from `first` until `last` of `total`; each node's vector learns to tell its contexts from drawn
+    nodes. Gives the state of the random numbers.
+    """
     dim, size = vectors.shape[1], len(table)
     change = np.empty(dim, np.float32)
-    total = num_epochs * walks.shape[0]
-    for turn in range(total):
+    for turn in range(first, last):
         walk = walks[turn % walks.shape[0]]
         alpha = rate * np.float32(max(LOWEST_RATE, 1.0 - turn / total))
         for place in range(len(walk)):
@@ -156,11 +171,11 @@ def _skip_gram(walks, table, vectors, contexts, window, num_negatives, num_epoch
                         contexts[target, j] += pull * vectors[node, j]
                 for j in range(dim):
                     vectors[node, j] += change[j]
+    return state
 
 
 def _node2vec(training: Graph, split: Split, seed: int, context: Context) -> Scores:
-    context.tell("walking, then skip-gram")
-    vectors = node2vec(training, context.peers.walks, seed=seed)
+    vectors = node2vec(training, context.peers.walks, seed=seed, tell=context.tell)
     drugs, diseases = (vectors[training.rows_of(role)] for role in (training.roles.drug, training.roles.disease))
     return hadamard_scores(drugs, diseases, split, context.peers.logistic, seed=seed)
 
