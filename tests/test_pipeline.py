@@ -122,8 +122,13 @@ def test_a_ranker_scores_no_graph_that_holds_what_it_was_fitted_without(small_gr
     ranker = fit_ranker(training, split, None, settings, seed=0)
     assert ranker.settings.features.folds_by == "disease"
     ranker.save(tmp_path)
+    pairs = split.test
     for each in (ranker, Ranker.load(tmp_path)):
         each.features(training, None)
+        assert each.bilinear is not None
+        assert each.bilinear.even is not None
+        assert each.bilinear.even.end == "disease"
+        np.testing.assert_array_equal(each.bilinear.scores(pairs), ranker.bilinear.scores(pairs))
         with pytest.raises(LeakError, match=r"join a held-out pair, first 'synthetic drug"):
             each.features(small_graph, None)
 

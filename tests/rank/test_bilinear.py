@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pair_graphs import random_graph, vectors_of
 from sklearn.kernel_ridge import KernelRidge
 
 from rxweave.rank.bilinear import Bilinear, extended, fit_bilinear, side_vectors
+from rxweave.rank.blocks import End
 
 
 def sides_of(num_drugs: int, num_diseases: int, dims: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -36,6 +39,27 @@ def test_the_values_are_those_of_kernel_ridge_regression_on_every_pair(dims: tup
     np.testing.assert_allclose(
         fitted.matrix(np.array([5, 0])), fitted.scores(pairs).reshape(7, 6)[:, [5, 0]], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("end", ["drug", "disease"])
+def test_values_of_each_node_of_an_end_are_put_on_one_scale_of_their_own(end: End) -> None:
+    """The order of a node's values stays; a node that nothing is known of keeps zeros."""
+    a, b = sides_of(7, 6, (3, 4))
+    a[2], b[5] = 0, 0
+    raw, fitted = (fit_bilinear((a, b), TREATED, penalty=0.7, even=even) for even in (None, end))
+    assert raw is not None
+    assert fitted is not None
+    value = (raw.drugs @ raw.diseases.T).astype(np.float64)
+    axis = 0 if end == "disease" else 1
+    deviation = value.std(axis=axis, keepdims=True)
+    deviation[deviation < 1e-9] = 1
+    expected = np.arcsinh((value - value.mean(axis=axis, keepdims=True)) / deviation)
+    pairs = np.stack(np.divmod(np.arange(42), 6), axis=1)
+    np.testing.assert_allclose(fitted.scores(pairs).reshape(7, 6), expected, atol=1e-5)
+    np.testing.assert_allclose(fitted.matrix(np.array([5, 0])), expected[:, [5, 0]], atol=1e-5)
+    # Drugs that come later change nothing of those before.
+    grown = replace(fitted, drugs=np.concatenate([fitted.drugs, 9 * fitted.drugs[:1]]))
+    np.testing.assert_array_equal(grown.scores(pairs), fitted.scores(pairs))
 
 
 def test_without_vectors_or_treatments_there_is_no_such_member() -> None:

@@ -9,7 +9,7 @@ from rxweave.graph.pairs import fact_pairs
 from rxweave.graph.split import Unit
 from rxweave.rank.features import pair_features
 from rxweave.rank.folds import fold_facts, pair_folds
-from rxweave.rank.paths import NO_PATHS
+from rxweave.rank.paths import NO_PATHS, PathScale, metapaths
 
 
 def all_pairs(num_drugs: int, num_diseases: int) -> np.ndarray:
@@ -57,15 +57,39 @@ def test_folds_of_a_drug_or_a_disease_hold_all_its_pairs(unit: Unit, end: int) -
 
 
 def test_with_folds_of_diseases_a_row_sees_no_treatment_of_its_disease() -> None:
-    graph = random_graph(1, drugs=8, diseases=7, density=0.6)
-    settings = FeatureSettings(groups=("degrees",), folds_by="disease")
-    features = pair_features(graph, None, NO_PATHS, settings, seed=0)
-    pairs = graph.pairs(("treats",))
-    column = features.names.index("degree: other drugs of the disease, treats")
-    of_drug = features.names.index("degree: other diseases of the drug, treats")
+    """Paths from the drug to the disease by what else treats it are all that could."""
+    facts = random_graph(1, drugs=8, diseases=7, density=0.6)
+    names = [path.name for path in metapaths(facts, 3)]
+    scale = PathScale(tuple(names), np.ones(len(names), np.float32), 0)
+    settings = FeatureSettings(groups=("paths",), folds_by="disease")
+    features = pair_features(facts, None, scale, settings, seed=0)
+    pairs = facts.pairs(("treats",))
+    column = features.names.index("paths: drug –treats→ disease ←treats– drug –treats→ disease")
     assert not features.training_rows(pairs)[:, column].any()
-    assert features.training_rows(pairs)[:, of_drug].any()
     assert features.scoring_rows(pairs)[:, column].any()
+
+
+@pytest.mark.parametrize(("unit", "other"), [("disease", "drug"), ("drug", "disease")])
+def test_an_end_that_rows_leave_out_whole_is_not_known_by_its_degrees(unit: Unit, other: str) -> None:
+    """They would say which one it is, and so how often it was an answer in training."""
+    graph = random_graph(1, drugs=8, diseases=7, density=0.6)
+    settings = FeatureSettings(groups=("degrees",), folds_by=unit)
+    features = pair_features(graph, None, NO_PATHS, settings, seed=0)
+    assert features.names
+    pairs = all_pairs(8, 7)
+    rows = features.scoring_rows(pairs)
+    assert rows.shape == (56, len(features.names))
+    matrix = rows.reshape(8, 7, -1)
+    joined = features.by_fold[None].joined["treats"].toarray()
+    if other == "drug":
+        column = features.names.index("degree: other diseases of the drug, treats")
+        np.testing.assert_array_equal(matrix[:, :, column], joined.sum(axis=1)[:, None] - joined)
+        assert not any("of the disease" in name or name.startswith("degree: disease") for name in features.names)
+    else:
+        column = features.names.index("degree: other drugs of the disease, treats")
+        np.testing.assert_array_equal(matrix[:, :, column], joined.sum(axis=0) - joined)
+        assert not any("of the drug" in name or name.startswith("degree: drug") for name in features.names)
+    np.testing.assert_array_equal(features.block(np.arange(7)), matrix)
 
 
 @pytest.mark.parametrize("seed", range(4))

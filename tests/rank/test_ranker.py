@@ -127,7 +127,7 @@ def test_incomplete_or_foreign_folders_are_refused(two_classes: Fitted, tmp_path
     two_classes[0].save(tmp_path)
     described = json.loads((tmp_path / "ranker.json").read_text())
     (tmp_path / "ranker.json").write_text(json.dumps(described | {"saved_as": "something else"}))
-    with pytest.raises(InputError, match="says 'something else' where 'rxweave ranker 2' was expected"):
+    with pytest.raises(InputError, match="says 'something else' where 'rxweave ranker 3' was expected"):
         Ranker.load(tmp_path)
     (tmp_path / "ranker.json").write_text(json.dumps({k: v for k, v in described.items() if k != "scale"}))
     with pytest.raises(InputError, match="does not hold a complete ranker: 'scale'"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -17,11 +18,41 @@ from sklearn.utils.extmath import randomized_svd
 
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs
+from rxweave.rank.blocks import End
 from rxweave.rank.neighbours import centred_unit
 from rxweave.rank.profiles import profile_steps, profiles, whole_profile
 
 Sides = tuple[Float32[np.ndarray, "drugs _"], Float32[np.ndarray, "diseases _"]]
 """Vectors of all drugs and of all diseases."""
+
+
+@dataclass(frozen=True, eq=False)
+class Even:
+    """Brings the values of every node of one end to mean 0 and deviation 1 over the nodes of the other end.
+
+    Where an end is held out whole, its nodes to be ranked had no treatment to be fitted to, and their values are
+    smaller by much than those of nodes that had: on one scale such a node would stand behind all others.
+    """
+
+    end: End
+    mean: Float[np.ndarray, " dim"]
+    """Of the other end's factors, as `spread`, their covariance; both as they were fitted."""
+    spread: Float[np.ndarray, "dim dim"]
+
+    @staticmethod
+    def over(end: End, others: Float[np.ndarray, "nodes dim"]) -> Even:
+        """Measure the factors of the other end."""
+        mean = others.mean(axis=0, dtype=np.float64)
+        centred = others - mean
+        return Even(end, mean, centred.T @ centred / len(others))
+
+    def usual(
+        self, factors: Float32[np.ndarray, "nodes dim"]
+    ) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
+        """Give the mean and the deviation of each node's values; deviation 1 where all its values are alike."""
+        deviations = np.sqrt(np.maximum(np.einsum("ni,ni->n", factors @ self.spread, factors), 0.0))
+        deviations[deviations <= 1e-6 * deviations.max(initial=0.0)] = 1.0
+        return factors @ self.mean, deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +63,37 @@ class Bilinear:
     diseases: Float32[np.ndarray, "diseases dim"]
     deviation: float
     """Standard deviation of the value over all pairs, greater than 0."""
+    even: Even | None = None
+    """None: one deviation for all, and the mean stays."""
 
     def scores(self, pairs: Pairs) -> Float[np.ndarray, " pairs"]:
         """Give arcsinh(value / deviation) of each pair: few values are large, and those by orders of magnitude."""
         # Pair by pair: a matrix product's last bits would hang on the block.
         value = np.einsum("pd,pd->p", self.drugs[pairs[:, 0]], self.diseases[pairs[:, 1]], dtype=np.float64)
-        found: Float[np.ndarray, " pairs"] = np.arcsinh(value / self.deviation)
+        found: Float[np.ndarray, " pairs"] = np.arcsinh(self._scaled(value, pairs[:, 0], pairs[:, 1]))
         return found
 
     def matrix(self, diseases: Int[np.ndarray, " block"]) -> Float32[np.ndarray, "drugs block"]:
         """Give the same of all drugs with these diseases, fast; equal to `scores` but for rounding."""
-        value: Float32[np.ndarray, "drugs block"] = self.drugs @ self.diseases[diseases].T
-        value /= np.float32(self.deviation)
-        np.arcsinh(value, out=value)
-        return value
+        value = self._scaled(self.drugs @ self.diseases[diseases].T, np.arange(len(self.drugs))[:, None], diseases)
+        found: Float32[np.ndarray, "drugs block"] = np.asarray(value, np.float32)
+        np.arcsinh(found, out=found)
+        return found
+
+    def _scaled(
+        self, value: Float[np.ndarray, "*pairs"], drugs: Int[np.ndarray, "*_"], diseases: Int[np.ndarray, "*_"]
+    ) -> Float[np.ndarray, "*pairs"]:
+        if self.even is None:
+            return value / np.float32(self.deviation)
+        means, deviations = self._usual
+        nodes = drugs if self.even.end == "drug" else diseases
+        found: Float[np.ndarray, "*pairs"] = (value - means[nodes]) / deviations[nodes]
+        return found
+
+    @cached_property
+    def _usual(self) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
+        assert self.even is not None
+        return self.even.usual(self.drugs if self.even.end == "drug" else self.diseases)
 
 
 def side_vectors(
@@ -80,8 +128,10 @@ def side_vectors(
     return sides[0], sides[1]
 
 
-def fit_bilinear(sides: Sides, treated: Pairs, *, penalty: float) -> Bilinear | None:
+def fit_bilinear(sides: Sides, treated: Pairs, *, penalty: float, even: End | None = None) -> Bilinear | None:
     """Fit a value near 1 for the treatments and near 0 for all other pairs, ridge `penalty`; None without inputs.
+
+    `even` names an end whose nodes are each put on one scale of their own (`Even`).
 
     With A and B the vectors of drugs and diseases, A = U·diag(a)·Pᵀ and B = V·diag(b)·Qᵀ their singular values, and Y
     the 0/1 matrix of treatments, the fitted values are U·[S / (S + penalty) ∘ UᵀYV]·Vᵀ with S = a²·(b²)ᵀ.
@@ -97,7 +147,9 @@ def fit_bilinear(sides: Sides, treated: Pairs, *, penalty: float) -> Bilinear | 
     second = float(np.sum((drugs.T @ drugs) * (diseases.T @ diseases))) / (len(u) * len(v))
     first = float(drugs.mean(axis=0) @ diseases.mean(axis=0))
     deviation = np.sqrt(max(second - first**2, 0.0))
-    return Bilinear(drugs.astype(np.float32), diseases.astype(np.float32), float(deviation) or 1.0)
+    factors = drugs.astype(np.float32), diseases.astype(np.float32)
+    scale = None if even is None else Even.over(even, factors[0] if even == "disease" else factors[1])
+    return Bilinear(*factors, float(deviation) or 1.0, scale)
 
 
 def extended(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,9 @@ from rxweave.rank.paths import Metapath, Step, pair_counts, path_counts, scaled
 
 BLOCK_BYTES = 128 * 2**20
 """Size of the feature array of one block of diseases, unless one disease alone needs more."""
+
+End = Literal["drug", "disease"]
+ENDS: tuple[End, ...] = ("drug", "disease")
 
 PATH_DISEASES = 256
 """Diseases at once where paths are counted for a list of pairs."""
@@ -51,7 +55,8 @@ class PairFeatures:
     """Each gives three columns: how like the drug is to the drugs known for the disease."""
     disease_similarities: tuple[Similarity, ...]
     """The same the other way round: how like the disease is to the diseases that the drug is known for."""
-    uses_degrees: bool
+    counted: tuple[End, ...]
+    """Whose degrees are columns."""
     folds: PairFolds
     by_fold: dict[int | None, FoldFacts]
     """Key None: all facts, for scoring."""
@@ -194,12 +199,13 @@ class PairFeatures:
             for like in self.disease_similarities:
                 out[:, :, at : at + 3] = summarise(like, diseases, treating).transpose(1, 0, 2)
                 at += 3
-        if self.uses_degrees:
+        if self.counted:
             for joined in facts.joined.values():
                 itself = joined[drugs][:, diseases].toarray()
-                out[:, :, at] = joined.sum(axis=1)[drugs, None] - itself
-                out[:, :, at + 1] = joined.sum(axis=0)[diseases] - itself
-                at += 2
+                of_ends = {"drug": joined.sum(axis=1)[drugs, None], "disease": joined.sum(axis=0)[diseases]}
+                for end in self.counted:
+                    out[:, :, at] = of_ends[end] - itself
+                    at += 1
 
     def _fill_paths(
         self,

@@ -70,7 +70,7 @@ def _bilinear_for(ranker: Ranker, fitted_on: Graph, larger: Graph, everyone: Emb
         grown[old] = known
         grown[new] = extended(known, own, _alike(larger, role, vectors, inputs, new, old))
         factors.append(grown)
-    return Bilinear(factors[0], factors[1], ranker.bilinear.deviation)
+    return replace(ranker.bilinear, drugs=factors[0], diseases=factors[1])
 
 
 def _alike(

@@ -21,6 +21,7 @@ from rxweave.embed.treatment_scores import scores_as_told
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Unit
+from rxweave.rank.blocks import ENDS, End
 from rxweave.rank.blocks import PairFeatures as PairFeatures
 from rxweave.rank.folds import fold_facts, pair_folds
 from rxweave.rank.neighbours import Similarity, similarity, summary_names
@@ -68,7 +69,12 @@ def pair_features(
     by_fold = {
         fold: fold_facts(graph, folds, fold, damping=settings.damping) for fold in (None, *range(settings.num_folds))
     }
-    uses_paths, uses_degrees = "paths" in settings.groups, "degrees" in settings.groups
+    uses_paths = "paths" in settings.groups
+    counted: tuple[End, ...] = ()
+    if "degrees" in settings.groups:
+        # Where rows leave out all of a disease, its own numbers only say which one it is, and so how many treatments
+        # were learnt from: diseases to be ranked, which had none, would stand behind those that had many.
+        counted = tuple(end for end in ENDS if end != unit)
     paths = named_paths(graph, scale.names, settings.max_path_length) if uses_paths else ()
     varies = [any(step.relation in joining for step in path.steps) for path in paths]
     measured = list(zip(paths, scale.means[: len(paths)].tolist(), varies, strict=True))
@@ -77,8 +83,8 @@ def pair_features(
 
     drugs, diseases = graph.rows_of(graph.roles.drug), graph.rows_of(graph.roles.disease)
     linked = graph.degrees > 0
-    drug_names, drug_side = _degree_columns(graph, others, graph.roles.drug, used=uses_degrees)
-    disease_names, disease_side = _degree_columns(graph, others, graph.roles.disease, used=uses_degrees)
+    drug_names, drug_side = _degree_columns(graph, others, graph.roles.drug, used="drug" in counted)
+    disease_names, disease_side = _degree_columns(graph, others, graph.roles.disease, used="disease" in counted)
     product_names: list[str] = []
     factors = np.empty((graph.num_nodes, 0), np.float32)
     if vectors is not None and "embeddings" in settings.groups:
@@ -112,10 +118,8 @@ def pair_features(
             for what, like in profile_similarities(graph, role, profile_steps(graph, role), known).items():
                 alike[side].append(like)
                 varying_names += summary_names("profiles", side, what)
-    if uses_degrees:
-        for name in by_fold[None].joined:
-            varying_names.append(f"degree: other diseases of the drug, {name}")
-            varying_names.append(f"degree: other drugs of the disease, {name}")
+    others_of = {"drug": "other diseases of the drug", "disease": "other drugs of the disease"}
+    varying_names += [f"degree: {others_of[end]}, {name}" for name in by_fold[None].joined for end in counted]
     varying_names += [f"paths: {path.name}" for path, _ in varying_paths]
     return PairFeatures(
         names=(*fixed_names, *varying_names),
@@ -130,7 +134,7 @@ def pair_features(
         varying_paths=varying_paths,
         drug_similarities=tuple(alike["drug"]),
         disease_similarities=tuple(alike["disease"]),
-        uses_degrees=uses_degrees,
+        counted=counted,
         folds=folds,
         by_fold=by_fold,
     )

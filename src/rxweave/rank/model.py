@@ -22,7 +22,7 @@ from rxweave.errors import InputError, RxweaveError
 from rxweave.graph.build import Graph
 from rxweave.graph.leaks import check_not_joined
 from rxweave.graph.pairs import Pairs, pair_codes
-from rxweave.rank.bilinear import Bilinear
+from rxweave.rank.bilinear import Bilinear, Even
 from rxweave.rank.blend import TREES, Blend
 from rxweave.rank.calibration import Calibration
 from rxweave.rank.features import PairFeatures, aligned_vectors, decoder_feature, pair_features
@@ -30,7 +30,7 @@ from rxweave.rank.linear import LinearModel
 from rxweave.rank.paths import PathScale
 
 TREATS, NOT_TREAT, UNKNOWN = "treats", "not_treat", "unknown"
-SAVED_AS = "rxweave ranker 2"
+SAVED_AS = "rxweave ranker 3"
 """What the file `ranker.json` says it is."""
 
 
@@ -183,6 +183,7 @@ class Ranker:
             "calibration": asdict(self.calibration),
             "blend": asdict(self.blend),
             "bilinear_deviation": None if self.bilinear is None else self.bilinear.deviation,
+            "bilinear_even": None if self.bilinear is None or self.bilinear.even is None else self.bilinear.even.end,
             "seed": self.seed,
             "xgboost": xgb.__version__,
         }
@@ -194,6 +195,8 @@ class Ranker:
         }
         if self.bilinear is not None:
             found |= {"bilinear.drugs": self.bilinear.drugs, "bilinear.diseases": self.bilinear.diseases}
+            if self.bilinear.even is not None:
+                found |= {"bilinear.mean": self.bilinear.even.mean, "bilinear.spread": self.bilinear.even.spread}
         return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
     @staticmethod
@@ -219,6 +222,7 @@ class Ranker:
                 boosters.append(booster)
             scale, deviation = found["scale"], found["bilinear_deviation"]
             arrays = load_file(folder / "members.safetensors")
+            even = found["bilinear_even"]
             names, num_linear = LinearModel.__dataclass_fields__, settings.num_draws if settings.linear_weight else 0
             linear = [LinearModel(**{n: arrays[f"linear.{i}.{n}"] for n in names}) for i in range(num_linear)]
             return Ranker(
@@ -226,7 +230,12 @@ class Ranker:
                 linear=tuple(linear),
                 bilinear=None
                 if deviation is None
-                else Bilinear(arrays["bilinear.drugs"], arrays["bilinear.diseases"], deviation),
+                else Bilinear(
+                    arrays["bilinear.drugs"],
+                    arrays["bilinear.diseases"],
+                    deviation,
+                    None if even is None else Even(even, arrays["bilinear.mean"], arrays["bilinear.spread"]),
+                ),
                 blend=Blend(**found["blend"]),
                 settings=settings,
                 classes=tuple(found["classes"]),

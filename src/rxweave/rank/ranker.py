@@ -124,7 +124,9 @@ def fit_ranker(
         tell("fitting the bilinear member", 0.8)
         dim, inputs = settings.bilinear_dim, settings.bilinear_inputs
         sides = side_vectors(training, vectors, inputs, dim=dim, seed=seed)
-        bilinear = fit_bilinear(sides, treated, penalty=settings.bilinear_penalty)
+        unit = settings.features.folds_by
+        even = unit if unit in ("drug", "disease") else None
+        bilinear = fit_bilinear(sides, treated, penalty=settings.bilinear_penalty, even=even)
     blend = {TREES: 1.0}
     if settings.linear_weight:
         blend["linear"] = settings.linear_weight
