@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from rxweave.config import RankSettings
 from rxweave.errors import InputError, LeakError
 from rxweave.finished_run import EMBEDDINGS, FinishedRun, read_run
 from rxweave.graph.build import build_graph
-from rxweave.graph.split import random_split, training_graph
+from rxweave.graph.split import Split, random_split, training_graph
+from rxweave.graph.split_kinds import disease_split, drug_split
 from rxweave.kg.demo import demo_kg
 from rxweave.leads import PREDICTIONS
 from rxweave.rank.extend import ranker_for
@@ -237,11 +239,12 @@ def test_a_new_run_in_the_same_folder_takes_the_additions_away(folder: Path, tab
     assert not list(folder.rglob("added/*.*"))
 
 
-def test_a_ranker_for_more_nodes_scores_known_pairs_as_before() -> None:
+@pytest.mark.parametrize("held_out", [random_split, disease_split, drug_split])
+def test_a_ranker_for_more_nodes_scores_known_pairs_as_before(held_out: Callable[..., Split]) -> None:
     """The models are asked about the same pairs, although these have other numbers; new nodes bring no facts here."""
     kg = demo_kg(num_nodes=400, num_edges=4000, seed=3)
     graph = build_graph(kg)
-    split = random_split(graph, seed=0)
+    split = held_out(graph, seed=0)
     training = training_graph(graph, split)
     settings = RankSettings(num_trees=5, num_draws=2, features={"groups": ("degrees", "paths")})
     ranker = fit_ranker(training, split, None, settings, seed=0)
@@ -262,6 +265,8 @@ def test_a_ranker_for_more_nodes_scores_known_pairs_as_before() -> None:
     with pytest.raises(InputError, match="not those that the ranker was fitted on"):
         ranker_for(ranker, wide, wide, None)
     moved = ranker_for(ranker, training, wide, None)
+    assert moved.bilinear is not None
+    assert (moved.bilinear.even is None) == (held_out is random_split)
     before = score_pairs(ranker, ranker.features(training, None)).treats
     after = score_pairs(moved, moved.features(wide, None)).treats
     drugs = wide.nodes["node_key"][wide.rows_of("drug")] != "drug|A|1"

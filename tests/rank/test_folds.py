@@ -84,6 +84,7 @@ def test_an_end_that_rows_leave_out_whole_is_not_known_by_its_degrees(unit: Unit
     if other == "drug":
         column = features.names.index("degree: other diseases of the drug, treats")
         np.testing.assert_array_equal(matrix[:, :, column], joined.sum(axis=1)[:, None] - joined)
+        assert features.training_rows(graph.pairs(("treats",)))[:, column].any()
         assert not any("of the disease" in name or name.startswith("degree: disease") for name in features.names)
     else:
         column = features.names.index("degree: other drugs of the disease, treats")

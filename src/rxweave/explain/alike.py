@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int
 
 from rxweave.explain.named import node_at
 from rxweave.graph.build import Graph
+from rxweave.graph.pairs import End
 from rxweave.kg.names import Node
 from rxweave.rank.neighbours import similarity
 from rxweave.rank.paths import Step
@@ -35,7 +35,7 @@ class AlikeTreatment:
 
     drug: Node
     disease: Node
-    other: Literal["drug", "disease"]
+    other: End
     """The end that is another than the pair's."""
     profile: float | None
     """Cosine of what the two ends have facts with, rare partners weighing more (`rank.profiles`); None without any."""

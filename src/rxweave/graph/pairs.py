@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
@@ -13,6 +15,8 @@ from rxweave.graph.build import Graph
 
 Pairs = Int[np.ndarray, "_ 2"]
 """(drug, disease) pairs, each end numbered within its own node type."""
+End = Literal["drug", "disease"]
+ENDS: tuple[End, End] = ("drug", "disease")
 
 
 def fact_pairs(graph: Graph, relation_ix: int) -> Pairs:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from sklearn.utils.extmath import randomized_svd
 
 from rxweave.graph.build import Graph
-from rxweave.graph.pairs import Pairs
-from rxweave.rank.blocks import End
+from rxweave.graph.pairs import End, Pairs
 from rxweave.rank.neighbours import centred_unit
 from rxweave.rank.profiles import profile_steps, profiles, whole_profile
 
@@ -35,24 +33,19 @@ class Even:
     """
 
     end: End
-    mean: Float[np.ndarray, " dim"]
-    """Of the other end's factors, as `spread`, their covariance; both as they were fitted."""
-    spread: Float[np.ndarray, "dim dim"]
+    means: Float[np.ndarray, " nodes"]
+    deviations: Float[np.ndarray, " nodes"]
+    """1 where a node's values are all alike."""
 
     @staticmethod
-    def over(end: End, others: Float[np.ndarray, "nodes dim"]) -> Even:
-        """Measure the factors of the other end."""
+    def of(end: End, own: Float32[np.ndarray, "nodes dim"], others: Float32[np.ndarray, "others dim"]) -> Even:
+        """Measure the values that the factors of the end's `own` nodes have with those of the others, forming none."""
         mean = others.mean(axis=0, dtype=np.float64)
         centred = others - mean
-        return Even(end, mean, centred.T @ centred / len(others))
-
-    def usual(
-        self, factors: Float32[np.ndarray, "nodes dim"]
-    ) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
-        """Give the mean and the deviation of each node's values; deviation 1 where all its values are alike."""
-        deviations = np.sqrt(np.maximum(np.einsum("ni,ni->n", factors @ self.spread, factors), 0.0))
+        spread = centred.T @ centred / len(others)
+        deviations = np.sqrt(np.maximum(np.einsum("ni,ni->n", own @ spread, own), 0.0))
         deviations[deviations <= 1e-6 * deviations.max(initial=0.0)] = 1.0
-        return factors @ self.mean, deviations
+        return Even(end, own @ mean, deviations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,16 +77,10 @@ class Bilinear:
         self, value: Float[np.ndarray, "*pairs"], drugs: Int[np.ndarray, "*_"], diseases: Int[np.ndarray, "*_"]
     ) -> Float[np.ndarray, "*pairs"]:
         if self.even is None:
-            return value / np.float32(self.deviation)
-        means, deviations = self._usual
+            return value / self.deviation
         nodes = drugs if self.even.end == "drug" else diseases
-        found: Float[np.ndarray, "*pairs"] = (value - means[nodes]) / deviations[nodes]
+        found: Float[np.ndarray, "*pairs"] = (value - self.even.means[nodes]) / self.even.deviations[nodes]
         return found
-
-    @cached_property
-    def _usual(self) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
-        assert self.even is not None
-        return self.even.usual(self.drugs if self.even.end == "drug" else self.diseases)
 
 
 def side_vectors(
@@ -148,8 +135,8 @@ def fit_bilinear(sides: Sides, treated: Pairs, *, penalty: float, even: End | No
     first = float(drugs.mean(axis=0) @ diseases.mean(axis=0))
     deviation = np.sqrt(max(second - first**2, 0.0))
     factors = drugs.astype(np.float32), diseases.astype(np.float32)
-    scale = None if even is None else Even.over(even, factors[0] if even == "disease" else factors[1])
-    return Bilinear(*factors, float(deviation) or 1.0, scale)
+    own_first = factors if even == "drug" else factors[::-1]
+    return Bilinear(*factors, float(deviation) or 1.0, None if even is None else Even.of(even, *own_first))
 
 
 def extended(

@@ -6,22 +6,18 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32, Int
 
-from rxweave.graph.pairs import Pairs
+from rxweave.graph.pairs import End, Pairs
 from rxweave.rank.folds import FoldFacts, PairFolds
 from rxweave.rank.neighbours import Similarity, summarise
 from rxweave.rank.paths import Metapath, Step, pair_counts, path_counts, scaled
 
 BLOCK_BYTES = 128 * 2**20
 """Size of the feature array of one block of diseases, unless one disease alone needs more."""
-
-End = Literal["drug", "disease"]
-ENDS: tuple[End, ...] = ("drug", "disease")
 
 PATH_DISEASES = 256
 """Diseases at once where paths are counted for a list of pairs."""

@@ -12,8 +12,8 @@ from rxweave.embed.store import Embeddings
 from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.extend import pairs_within
-from rxweave.graph.pairs import pair_codes
-from rxweave.rank.bilinear import Bilinear, extended, side_vectors
+from rxweave.graph.pairs import ENDS, pair_codes
+from rxweave.rank.bilinear import Bilinear, Even, extended, side_vectors
 from rxweave.rank.features import aligned_vectors
 from rxweave.rank.model import Ranker, nodes_fingerprint
 from rxweave.rank.neighbours import centred_unit
@@ -56,11 +56,15 @@ def _bilinear_for(ranker: Ranker, fitted_on: Graph, larger: Graph, everyone: Emb
     )
     before = None if vectors is None else vectors[old_rows]
     sides = side_vectors(fitted_on, before, inputs, dim=ranker.settings.bilinear_dim, seed=ranker.seed)
+    known_factors = (ranker.bilinear.drugs, ranker.bilinear.diseases)
     factors = []
-    for role, own, known in zip(
+    even = ranker.bilinear.even
+    for end, role, own, known, others in zip(
+        ENDS,
         (fitted_on.roles.drug, fitted_on.roles.disease),
         sides,
-        (ranker.bilinear.drugs, ranker.bilinear.diseases),
+        known_factors,
+        known_factors[::-1],
         strict=True,
     ):
         rows = larger.rows_of(role)
@@ -70,7 +74,12 @@ def _bilinear_for(ranker: Ranker, fitted_on: Graph, larger: Graph, everyone: Emb
         grown[old] = known
         grown[new] = extended(known, own, _alike(larger, role, vectors, inputs, new, old))
         factors.append(grown)
-    return replace(ranker.bilinear, drugs=factors[0], diseases=factors[1])
+        if even is not None and even.end == end:
+            # Over the nodes that it was fitted on, as for the old.
+            measured = Even.of(end, grown, others)
+            measured.means[old], measured.deviations[old] = even.means, even.deviations
+            even = measured
+    return replace(ranker.bilinear, drugs=factors[0], diseases=factors[1], even=even)
 
 
 def _alike(

@@ -20,8 +20,8 @@ from rxweave.embed.store import Embeddings
 from rxweave.embed.treatment_scores import scores_as_told
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.build import Graph
+from rxweave.graph.pairs import ENDS, End
 from rxweave.graph.split import Unit
-from rxweave.rank.blocks import ENDS, End
 from rxweave.rank.blocks import PairFeatures as PairFeatures
 from rxweave.rank.folds import fold_facts, pair_folds
 from rxweave.rank.neighbours import Similarity, similarity, summary_names

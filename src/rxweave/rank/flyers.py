@@ -8,12 +8,12 @@ either (Every Cure's MATRIX pipeline, 2026, calls these Drug- and Disease-Entrop
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from jaxtyping import Int
 
+from rxweave.graph.pairs import ENDS, End
 from rxweave.rank.full_matrix import evenness
 
 LIST = 10
@@ -26,8 +26,6 @@ MOST = 0.5
 """Share of the places from which FEW nodes take most of them …"""
 TIMES = 1.5
 """… if that is so many times what the same number of nodes take of the recorded treatments."""
-
-End = Literal["drug", "disease"]
 
 
 @dataclass(frozen=True)
@@ -78,19 +76,18 @@ def concentrations(predictions: pl.DataFrame, num_drugs: int, num_diseases: int)
     `predictions` holds only some drugs of each disease), and the POOL best new pairs of all. `predictions` has the
     columns of `matrix.predictions_table`.
     """
-    columns = ["rank", *(f"{end}_{what}" for end in ("drug", "disease") for what in ("key", "name", "id"))]
+    columns = ["rank", *(f"{end}_{what}" for end in ENDS for what in ("key", "name", "id"))]
     known = predictions.lazy().filter("known").select(columns).collect()
     whole = len(predictions) == num_drugs * num_diseases
     size = {"drug": num_drugs, "disease": num_diseases}
-    ends: tuple[End, End] = ("drug", "disease")
     found = []
     pool = predictions.lazy().filter(~pl.col("known")).select(columns).bottom_k(POOL, by="rank").collect()
-    for end, other in (ends, ends[::-1]):
+    for end, other in (ENDS, ENDS[::-1]):
         if end == "disease" and not whole:
             continue
         lists = best_of_each(predictions, other, LIST).select(columns)
         found.append(_concentration(lists, known, end, size[end], LIST, per_node=True))
-    found += [_concentration(pool, known, end, size[end], POOL, per_node=False) for end in ends]
+    found += [_concentration(pool, known, end, size[end], POOL, per_node=False) for end in ENDS]
     return tuple(each for each in found if each.places)
 
 

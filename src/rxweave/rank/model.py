@@ -196,7 +196,10 @@ class Ranker:
         if self.bilinear is not None:
             found |= {"bilinear.drugs": self.bilinear.drugs, "bilinear.diseases": self.bilinear.diseases}
             if self.bilinear.even is not None:
-                found |= {"bilinear.mean": self.bilinear.even.mean, "bilinear.spread": self.bilinear.even.spread}
+                found |= {
+                    "bilinear.means": self.bilinear.even.means,
+                    "bilinear.deviations": self.bilinear.even.deviations,
+                }
         return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
     @staticmethod
@@ -234,7 +237,7 @@ class Ranker:
                     arrays["bilinear.drugs"],
                     arrays["bilinear.diseases"],
                     deviation,
-                    None if even is None else Even(even, arrays["bilinear.mean"], arrays["bilinear.spread"]),
+                    None if even is None else Even(even, arrays["bilinear.means"], arrays["bilinear.deviations"]),
                 ),
                 blend=Blend(**found["blend"]),
                 settings=settings,

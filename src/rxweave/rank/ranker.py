@@ -20,7 +20,7 @@ from rxweave.graph.leaks import (
     check_no_leaks_in_embeddings,
     check_training_rows,
 )
-from rxweave.graph.pairs import Pairs, pair_codes
+from rxweave.graph.pairs import ENDS, Pairs, pair_codes
 from rxweave.graph.split import Split
 from rxweave.rank.bilinear import fit_bilinear, side_vectors
 from rxweave.rank.blend import TREES, Blend
@@ -124,8 +124,7 @@ def fit_ranker(
         tell("fitting the bilinear member", 0.8)
         dim, inputs = settings.bilinear_dim, settings.bilinear_inputs
         sides = side_vectors(training, vectors, inputs, dim=dim, seed=seed)
-        unit = settings.features.folds_by
-        even = unit if unit in ("drug", "disease") else None
+        even = next((end for end in ENDS if end == settings.features.folds_by), None)
         bilinear = fit_bilinear(sides, treated, penalty=settings.bilinear_penalty, even=even)
     blend = {TREES: 1.0}
     if settings.linear_weight:

@@ -203,7 +203,7 @@ def _arrays(ranker: Ranker, features: PairFeatures) -> Iterator[np.ndarray]:
     if ranker.bilinear is not None:
         yield from (ranker.bilinear.drugs, ranker.bilinear.diseases, np.array(ranker.bilinear.deviation))
         if ranker.bilinear.even is not None:
-            yield from (ranker.bilinear.even.mean, ranker.bilinear.even.spread)
+            yield from (ranker.bilinear.even.means, ranker.bilinear.even.deviations)
     yield from (features.drug_factors, features.disease_factors)
     if features.decoder is not None:
         yield features.decoder
