@@ -22,7 +22,7 @@ dagster: $(VENV)/.dagster
 	DAGSTER_HOME="$(CURDIR)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg dev --port $(PORT)
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 # Slow, GPU and network tests too; each is skipped, visibly, where it cannot run.
 test-all: $(VENV)/.dev

@@ -39,9 +39,10 @@ OPTIONS = [
     "embed.learning_rate=0.003",
     "rank.num_trees=10",
     "rank.num_draws=2",
-    "rank.num_draws=2",
+    "embed.accumulation_steps=1",
     "embed.device=cpu",
 ]
+QUICKER = ["embed.num_epochs=4", "rank.num_draws=1", "rank.features.groups=degrees", "rank.bilinear_weight=0"]
 HEADER = "source\trelation\ttarget\tnode_id\tnode_type\tnode_name"
 
 
@@ -235,7 +236,7 @@ def test_relations_and_neighbours_that_the_model_knows_nothing_of_are_refused(
 
 def test_a_new_run_in_the_same_folder_takes_the_additions_away(folder: Path, table: Path) -> None:
     add_nodes(folder, table)
-    pipeline.run(settings_from({"load.kg": "demo:600", "seed": 1}, OPTIONS), folder)
+    pipeline.run(settings_from({"load.kg": "demo:600", "seed": 1}, [*OPTIONS, *QUICKER]), folder)
     assert not list(folder.rglob("added/*.*"))
 
 

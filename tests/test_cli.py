@@ -19,7 +19,7 @@ from rxweave.errors import InputError
 
 DATA = Path(__file__).parent / "data"
 QUICK = ["--embedding-dim", "64", "--num-epochs", "2", "-o", "embed.hidden_dim=32", "-o", "embed.feature_dim=32"]
-QUICK += ["-o", "rank.num_trees=10", "-o", "rank.num_draws=2"]
+QUICK += ["-o", "rank.num_trees=10", "-o", "rank.num_draws=2", "-o", "embed.accumulation_steps=1"]
 
 
 class Outcome:
@@ -175,6 +175,12 @@ def test_build_strict_refuses_what_it_would_fold(rxweave, tmp_path: Path) -> Non
     assert_refused(outcome, tmp_path, r"is not clean.*exact duplicate: 5 \(first, line 5")
 
 
+@pytest.fixture
+def earlier(finished_run: Path, tmp_path: Path) -> Path:
+    """A folder with the run of an earlier day."""
+    return Path(shutil.copytree(finished_run, tmp_path / "out"))
+
+
 def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path) -> None:
     outcome = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
     assert outcome.code == 0, outcome.err
@@ -217,28 +223,27 @@ def test_collapsed_embeddings_are_reported_never_ranked_and_exit_1(rxweave, tmp_
     assert not [name for name in written if name.startswith(("07_model_output", "06_models/ranker"))]
 
 
-def test_a_second_run_replaces_the_first_and_touches_nothing_else(rxweave, tmp_path: Path) -> None:
-    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK).code == 0
-    thesis = tmp_path / "08_reporting" / "thesis.pdf"
+def test_a_second_run_replaces_the_first_and_touches_nothing_else(rxweave, earlier: Path) -> None:
+    thesis = earlier / "08_reporting" / "thesis.pdf"
     thesis.write_text("mine")
-    collapsed = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "-o", "embed.features=constant")
+    assert [name for name in files_under(earlier) if "predictions" in name or "ranker" in name]
+    collapsed = rxweave("run", "--kg", "demo:400", "--out", earlier, *QUICK, "-o", "embed.features=constant")
     assert collapsed.code == 1
-    written = files_under(tmp_path)
+    written = files_under(earlier)
     assert not [name for name in written if "predictions" in name or "ranker" in name]
     assert thesis.read_text() == "mine"
     assert not [name for name in written if "unfinished" in name]
 
 
-def test_a_run_that_fails_leaves_the_earlier_one_whole(rxweave, tmp_path: Path, monkeypatch) -> None:
-    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK).code == 0
-    before = {name: (tmp_path / name).read_bytes() for name in files_under(tmp_path)}
-    refused = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK, "--device", "gpu")
+def test_a_run_that_fails_leaves_the_earlier_one_whole(rxweave, earlier: Path, monkeypatch) -> None:
+    before = {name: (earlier / name).read_bytes() for name in files_under(earlier)}
+    refused = rxweave("run", "--kg", "demo:400", "--out", earlier, *QUICK, "--device", "gpu")
     assert (refused.code, "expected cpu" in refused.err) == (2, True)
     monkeypatch.setattr("rxweave.pipeline.fit_ranker", broken)
-    late = rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK)
+    late = rxweave("run", "--kg", "demo:400", "--out", earlier, *QUICK)
     assert (late.code, "too late" in late.err) == (2, True)
-    (tmp_path / ".checkpoint" / "training.safetensors").unlink()  # what was trained is not lost
-    assert {name: (tmp_path / name).read_bytes() for name in files_under(tmp_path)} == before
+    (earlier / ".checkpoint" / "training.safetensors").unlink()  # what was trained is not lost
+    assert {name: (earlier / name).read_bytes() for name in files_under(earlier)} == before
 
 
 def test_ctrl_c_says_so_and_leaves_nothing_half_written(rxweave, tmp_path: Path, monkeypatch) -> None:
@@ -266,12 +271,11 @@ def test_a_folder_of_someone_else_is_refused_before_any_training(rxweave, tmp_pa
     assert mine.read_text() == "of another tool"
 
 
-def test_the_run_of_another_graph_is_not_replaced_unless_forced(rxweave, tmp_path: Path) -> None:
-    assert rxweave("run", "--kg", "demo:400", "--out", tmp_path, *QUICK).code == 0
-    refused = rxweave("run", "--kg", "demo:420", "--out", tmp_path, *QUICK)
+def test_the_run_of_another_graph_is_not_replaced_unless_forced(rxweave, earlier: Path) -> None:
+    refused = rxweave("run", "--kg", "demo:420", "--out", earlier, *QUICK)
     assert (refused.code, "holds the run of 'demo:400'" in refused.err) == (2, True)
-    assert rxweave("run", "--kg", "demo:420", "--out", tmp_path, *QUICK, "--force").code == 0
-    manifest = json.loads((tmp_path / "08_reporting" / "manifest.json").read_text())
+    assert rxweave("run", "--kg", "demo:420", "--out", earlier, *QUICK, "--force").code == 0
+    manifest = json.loads((earlier / "08_reporting" / "manifest.json").read_text())
     assert manifest["settings"]["load"]["kg"] == "demo:420"
 
 

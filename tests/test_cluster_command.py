@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from rxweave import pipeline
 from rxweave.artifacts import script_json
 from rxweave.cli import main
 from rxweave.cluster.write import file_name
 from rxweave.finished_run import EMBEDDINGS
-from rxweave.settings import settings_from
+from small_run import run_small
 
-OPTIONS = [
-    "embed.embedding_dim=32",
-    "embed.hidden_dim=32",
-    "embed.feature_dim=32",
-    "embed.num_epochs=5",
-    "rank.num_trees=5",
-    "rank.num_draws=1",
-    "rank.features.groups=degrees",
-    "embed.device=cpu",
-]
 QUICK = ["-o", "cluster.pairs=2", "-o", "cluster.resolutions=1,2"]
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("run")
-    pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), out)
-    return out
+def run_folder(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, which gets clusters."""
+    return Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("run"), dirs_exist_ok=True))
 
 
 def rxweave(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -99,11 +88,11 @@ def test_what_cannot_work_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_new_run_takes_the_clusters_of_the_old_one_away(run_folder: Path, tmp_path: Path) -> None:
+def test_a_new_run_takes_the_clusters_of_the_old_one_away(finished_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     stale = tmp_path / "08_reporting" / "clusters_drug.html"
-    pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), tmp_path)
     stale.write_text("old", encoding="utf-8")
-    pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), tmp_path)
+    run_small(tmp_path)
     assert not stale.exists()
 
 

@@ -29,6 +29,7 @@ OPTIONS = [
     "embed.learning_rate=0.003",
     "rank.num_trees=15",
     "rank.num_draws=2",
+    "embed.accumulation_steps=1",
     "embed.device=cpu",
 ]
 

@@ -32,6 +32,7 @@ OPTIONS = [
     "rank.num_trees=5",
     "rank.num_draws=1",
     "rank.features.groups=degrees,decoder",
+    "embed.accumulation_steps=1",
     "embed.device=cpu",
 ]
 

@@ -18,31 +18,12 @@ from rxweave.cli import main
 from rxweave.errors import InputError
 from rxweave.finished_run import read_run
 from rxweave.leads import PREDICTIONS, leads_for
-from rxweave.settings import settings_from
-
-OPTIONS = [
-    "embed.embedding_dim=32",
-    "embed.hidden_dim=32",
-    "embed.feature_dim=32",
-    "embed.num_epochs=12",
-    "embed.learning_rate=0.003",
-    "rank.num_trees=10",
-    "rank.num_draws=1",
-    "rank.features.groups=degrees,profiles",
-    "embed.device=cpu",
-]
+from small_run import run_small
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("run")
-    assert pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), out).predictions is not None
-    return out
-
-
-@pytest.fixture(scope="module")
-def table(run_folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(run_folder / PREDICTIONS)
+def table(finished_run: Path) -> pl.DataFrame:
+    return pl.read_parquet(finished_run / PREDICTIONS)
 
 
 def rxweave(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -52,46 +33,48 @@ def rxweave(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_drugs_of_a_disease_come_in_the_order_of_the_whole_ranking(run_folder: Path, table: pl.DataFrame) -> None:
+def test_the_drugs_of_a_disease_come_in_the_order_of_the_whole_ranking(finished_run: Path, table: pl.DataFrame) -> None:
     disease = table["disease_name"][-1]
-    found = leads_for(run_folder, disease=disease)
+    found = leads_for(finished_run, disease=disease)
     expected = table.filter(pl.col("disease_name") == disease).sort("rank")
     assert found.drop("place").equals(expected)
     assert found["place"].to_list() == list(range(1, len(expected) + 1))
     assert found["prob_treats"].is_sorted(descending=True)
-    assert leads_for(run_folder, disease=disease, top=3).equals(found.head(3))
+    assert leads_for(finished_run, disease=disease, top=3).equals(found.head(3))
 
 
-def test_new_only_leaves_known_treatments_out_and_keeps_the_places(run_folder: Path, table: pl.DataFrame) -> None:
+def test_new_only_leaves_known_treatments_out_and_keeps_the_places(finished_run: Path, table: pl.DataFrame) -> None:
     drug = table.filter("known")["drug_name"][0]
-    everything, new = leads_for(run_folder, drug=drug), leads_for(run_folder, drug=drug, new_only=True)
+    everything, new = leads_for(finished_run, drug=drug), leads_for(finished_run, drug=drug, new_only=True)
     assert everything["known"].any()
     assert new.equals(everything.filter(~pl.col("known")))
 
 
-def test_specific_order_is_by_the_percentile_among_the_other_ends_pairs(run_folder: Path, table: pl.DataFrame) -> None:
+def test_specific_order_is_by_the_percentile_among_the_other_ends_pairs(
+    finished_run: Path, table: pl.DataFrame
+) -> None:
     disease = table["disease_name"][0]
-    found = leads_for(run_folder, disease=disease, order="specific")
+    found = leads_for(finished_run, disease=disease, order="specific")
     assert found["percentile_for_drug"].is_sorted(descending=True)
     ties = found.group_by("percentile_for_drug", maintain_order=True).agg(pl.col("rank").is_sorted())
     assert ties["rank"].explode().all()
-    assert set(found["drug_key"]) == set(leads_for(run_folder, disease=disease)["drug_key"])
+    assert set(found["drug_key"]) == set(leads_for(finished_run, disease=disease)["drug_key"])
 
 
-def test_an_id_in_other_letters_case_finds_the_node(run_folder: Path, table: pl.DataFrame) -> None:
-    by_id = leads_for(run_folder, drug=table["drug_id"][0].lower())
+def test_an_id_in_other_letters_case_finds_the_node(finished_run: Path, table: pl.DataFrame) -> None:
+    by_id = leads_for(finished_run, drug=table["drug_id"][0].lower())
     assert by_id["drug_name"].unique().to_list() == [table["drug_name"][0]]
 
 
 def test_the_command_prints_json_and_writes_the_whole_list(
-    run_folder: Path,
+    finished_run: Path,
     table: pl.DataFrame,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     disease, file = table["disease_name"][0], tmp_path / "list.csv"
-    asked = ("rank", "--run", run_folder, "--disease", disease, "--top", 4)
+    asked = ("rank", "--run", finished_run, "--disease", disease, "--top", 4)
     assert rxweave(monkeypatch, *asked, "--csv", file, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["place"] for row in rows] == [1, 2, 3, 4]
@@ -101,33 +84,33 @@ def test_the_command_prints_json_and_writes_the_whole_list(
 
 
 def test_a_misspelt_name_gets_the_closest(
-    run_folder: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = table["disease_name"][0]
-    assert rxweave(monkeypatch, "rank", "--run", run_folder, "--disease", name + "x") == 2
+    assert rxweave(monkeypatch, "rank", "--run", finished_run, "--disease", name + "x") == 2
     assert f"'{name}'" in " ".join(capsys.readouterr().err.split()).partition("Closest:")[2]
 
 
-def test_neither_or_both_of_drug_and_disease_are_refused(run_folder: Path) -> None:
+def test_neither_or_both_of_drug_and_disease_are_refused(finished_run: Path) -> None:
     for asked in ({}, {"drug": "a", "disease": "b"}):
         with pytest.raises(InputError, match="one disease"):
-            leads_for(run_folder, **asked)
+            leads_for(finished_run, **asked)
 
 
-def test_a_folder_without_predictions_says_why(run_folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_predictions_says_why(finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="finished rxweave run"):
         leads_for(tmp_path, drug="a")
     collapsed = tmp_path / "collapsed"
-    shutil.copytree(run_folder, collapsed)
+    shutil.copytree(finished_run, collapsed)
     (collapsed / PREDICTIONS).unlink()
     with pytest.raises(InputError, match="collapsed"):
         leads_for(collapsed, drug="a")
 
 
-def test_looking_up_loads_no_model(run_folder: Path, table: pl.DataFrame) -> None:
+def test_looking_up_loads_no_model(finished_run: Path, table: pl.DataFrame) -> None:
     code = (
         "import sys; from rxweave.leads import leads_for; from pathlib import Path; "
-        f"leads_for(Path({str(run_folder)!r}), drug={table['drug_name'][0]!r}); "
+        f"leads_for(Path({str(finished_run)!r}), drug={table['drug_name'][0]!r}); "
         "print([m for m in ('torch', 'xgboost', 'sklearn', 'numba') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -141,8 +124,7 @@ def test_of_a_large_run_a_drugs_first_diseases_come_from_a_table_of_their_own_an
         module, _, name = where.rpartition(".")
         whole = getattr(importlib.import_module(module), name)
         monkeypatch.setattr(pipeline, name, partial(whole, most=100))
-    predictions = pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), tmp_path).predictions
-    assert predictions is not None
+    predictions = pl.read_parquet(run_small(tmp_path) / PREDICTIONS)
     drug, disease = predictions["drug_key"][0], predictions["disease_key"][0]
     best = pl.read_parquet(tmp_path / "07_model_output/predictions_by_drug.parquet").filter(drug_key=drug)
     first = leads_for(tmp_path, drug=drug, top=3)

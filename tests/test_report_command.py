@@ -11,7 +11,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rxweave import pipeline
 from rxweave.cli import main
 from rxweave.errors import InputError
 from rxweave.finished_ablation import NUMBERS, TABLE, ablate_run
@@ -19,33 +18,12 @@ from rxweave.finished_report import read_report_data, report_again
 from rxweave.settings import settings_from
 from rxweave.watch import Watch
 from rxweave.workspace import Workspace
-
-OPTIONS = [
-    "embed.embedding_dim=32",
-    "embed.hidden_dim=32",
-    "embed.feature_dim=32",
-    "embed.num_epochs=12",
-    "embed.learning_rate=0.003",
-    "rank.num_trees=10",
-    "rank.num_draws=1",
-    "rank.linear_weight=0",
-    "rank.bilinear_weight=0",
-    "rank.features.num_folds=2",
-    "rank.features.groups=degrees,profiles",
-    "embed.device=cpu",
-]
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("run")
-    assert pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), out).predictions is not None
-    return out
+from small_run import OPTIONS
 
 
 @pytest.fixture
-def copied(run_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(run_folder, tmp_path / "run"))
+def copied(finished_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
 def rxweave(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -22,6 +22,7 @@ def test_a_search_leaves_the_run_as_it_is_and_its_trials_beside_it(
 ) -> None:
     options = ["embed.num_epochs=3", "embed.embedding_dim=32", "embed.hidden_dim=32", "embed.feature_dim=32"]
     options += ["rank.num_trees=5", "rank.num_draws=1", "rank.features.num_folds=2", "split.valid_fraction=0.3"]
+    options += ["embed.accumulation_steps=1", "rank.bilinear_weight=0"]
     pipeline.run(settings_from({"load.kg": "demo:800", "seed": 0}, options), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     monkeypatch.setattr(tuning, "FEWEST", 10)

@@ -54,9 +54,9 @@ def test_the_encoder_keeps_less_and_its_gradients_are_the_same(
 ) -> None:
     index = build_index(small_graph)
     shape = HGTShape(
-        tuple(small_graph.type_offsets.tolist()), index.num_relations, feature_dim=32, hidden_dim=32, num_heads=4
+        tuple(small_graph.type_offsets.tolist()), index.num_relations, feature_dim=24, hidden_dim=24, num_heads=3
     )
-    features = torch.randn(small_graph.num_nodes, 32, generator=torch.Generator().manual_seed(1))
+    features = torch.randn(small_graph.num_nodes, 24, generator=torch.Generator().manual_seed(1))
 
     def gradients() -> list[Tensor]:
         encoder = HGT(shape, generator=torch.Generator().manual_seed(0), attention=attention, precision=precision)

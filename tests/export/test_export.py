@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rxweave import Embeddings, export_run, pipeline
+from rxweave import Embeddings, export_run
 from rxweave.cli import main
 from rxweave.errors import ConfigError, InputError
 from rxweave.export import export as exporting
@@ -21,44 +21,23 @@ from rxweave.export.curies import category, curies
 from rxweave.export.vectors import write_word2vec
 from rxweave.kg.sources import load_kg
 from rxweave.kg.tables import Roles
-from rxweave.settings import settings_from
 from rxweave.validate.read import read_embeddings
 
-OPTIONS = [
-    "embed.embedding_dim=16",
-    "embed.hidden_dim=16",
-    "embed.feature_dim=16",
-    "embed.num_epochs=3",
-    "rank.num_trees=5",
-    "rank.num_draws=1",
-    "rank.features.groups=degrees",
-    "embed.device=cpu",
-]
 ROLES = Roles("drug", "disease", "gene/protein", ("indication",))
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run; of its tiny training nothing is expected but the files."""
-    out = tmp_path_factory.mktemp("run")
-    pipeline.run(settings_from({"load.kg": "demo:400"}, OPTIONS), out)
-    if not (out / "07_model_output" / "predictions.parquet").is_file():
-        pytest.fail("the run ranked nothing")
-    return out
-
-
-@pytest.fixture(scope="module")
-def made(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("anndata", reason="anndata is not installed")
     out = tmp_path_factory.mktemp("made")
-    done = export_run(run_folder, list(exporting.FORMATS), out, top=3)
+    done = export_run(finished_run, list(exporting.FORMATS), out, top=3)
     assert sorted(done.files) == sorted(exporting.FORMATS)
     return out
 
 
 @pytest.fixture(scope="module")
-def truth(run_folder: Path) -> Embeddings:
-    return read_content(run_folder).embeddings
+def truth(finished_run: Path) -> Embeddings:
+    return read_content(finished_run).embeddings
 
 
 def test_pandas_opens_the_wide_csv(made: Path, truth: Embeddings) -> None:
@@ -123,9 +102,9 @@ def test_the_projector_gets_as_many_lines_as_nodes(made: Path, truth: Embeddings
     assert {line.count("\t") for line in lines} == {3}
 
 
-def test_our_own_reader_opens_the_kgx_graph(made: Path, run_folder: Path) -> None:
+def test_our_own_reader_opens_the_kgx_graph(made: Path, finished_run: Path) -> None:
     kg = load_kg(made / "kgx")
-    leads = read_content(run_folder, top=3).leads
+    leads = read_content(finished_run, top=3).leads
     assert (kg.roles.drug, kg.roles.disease, kg.roles.treats) == ("Drug", "Disease", ("treats",))
     assert kg.report.facts == len(leads)
     names = dict(kg.nodes.select("node_key", "node_name").iter_rows())
@@ -165,29 +144,29 @@ def test_the_card_says_what_the_files_are(made: Path) -> None:
 
 
 def test_nothing_appears_when_one_format_fails(
-    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise OSError("the disk is full")
 
     monkeypatch.setitem(exporting.FORMATS, "npy", fails)
     with pytest.raises(OSError, match="full"):
-        export_run(run_folder, ["parquet", "npy"], tmp_path / "out")
+        export_run(finished_run, ["parquet", "npy"], tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_is_there_is_replaced_only_when_forced(run_folder: Path, tmp_path: Path) -> None:
-    export_run(run_folder, ["npy"], tmp_path)
+def test_what_is_there_is_replaced_only_when_forced(finished_run: Path, tmp_path: Path) -> None:
+    export_run(finished_run, ["npy"], tmp_path)
     (tmp_path / "npy" / "embeddings.npy").write_bytes(b"other")
     with pytest.raises(ConfigError, match="--force"):
-        export_run(run_folder, ["npy"], tmp_path)
-    export_run(run_folder, ["npy"], tmp_path, force=True)
+        export_run(finished_run, ["npy"], tmp_path)
+    export_run(finished_run, ["npy"], tmp_path, force=True)
     assert np.load(tmp_path / "npy" / "embeddings.npy").ndim == 2
 
 
-def test_a_run_without_predictions_says_which_formats_remain(run_folder: Path, tmp_path: Path) -> None:
+def test_a_run_without_predictions_says_which_formats_remain(finished_run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
-    shutil.copytree(run_folder, copy)
+    shutil.copytree(finished_run, copy)
     (copy / "07_model_output" / "predictions.parquet").unlink()
     with pytest.raises(InputError, match="npy, h5ad, word2vec, projector"):
         export_run(copy, ["kgx"], tmp_path / "out")
@@ -206,12 +185,12 @@ def test_a_run_without_predictions_says_which_formats_remain(run_folder: Path, t
 def test_the_command_line_refuses_what_cannot_work(
     arguments: list[str],
     message: str,
-    run_folder: Path,
+    finished_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = [str(run_folder) if each == "RUN" else each for each in arguments]
+    given = [str(finished_run) if each == "RUN" else each for each in arguments]
     monkeypatch.setattr(sys, "argv", ["rxweave", "export", *given, "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -220,9 +199,9 @@ def test_the_command_line_refuses_what_cannot_work(
 
 
 def test_the_command_line_tells_as_json(
-    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["rxweave", "export", "--run", str(run_folder), "--to", "npy,kgx", "--out", str(tmp_path), "--json"]
+    command = ["rxweave", "export", "--run", str(finished_run), "--to", "npy,kgx", "--out", str(tmp_path), "--json"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as ended:
         main()
@@ -232,11 +211,11 @@ def test_the_command_line_tells_as_json(
 
 
 def test_h5ad_without_anndata_says_what_to_install(
-    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rxweave.export.vectors.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"rxweave\[anndata\]"):
-        export_run(run_folder, ["h5ad"], tmp_path)
+        export_run(finished_run, ["h5ad"], tmp_path)
 
 
 @pytest.mark.parametrize(

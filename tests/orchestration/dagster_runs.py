@@ -11,7 +11,14 @@ from rxweave.orchestration.definitions import defs
 
 TINY: dict[str, Any] = {
     "load": {"kg": "demo:400"},
-    "embed": {"num_epochs": 2, "embedding_dim": 32, "hidden_dim": 32, "feature_dim": 32, "device": "cpu"},
+    "embed": {
+        "num_epochs": 2,
+        "embedding_dim": 32,
+        "hidden_dim": 32,
+        "feature_dim": 32,
+        "accumulation_steps": 1,
+        "device": "cpu",
+    },
     "rank": {"num_trees": 10, "num_draws": 2},
 }
 """Settings with which every step takes a second."""

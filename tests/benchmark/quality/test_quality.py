@@ -38,7 +38,7 @@ from rxweave.validate.verdict import judge
 
 TINY = [
     "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
-    "embed.num_heads=2", "embed.device=cpu",
+    "embed.num_heads=2", "embed.accumulation_steps=1", "embed.device=cpu",
 ]  # fmt: skip
 SETTINGS, PEERS = quality_settings({"load.kg": "demo:400"}, TINY)
 
