@@ -31,6 +31,10 @@ class TripleSettings(Settings):
     batch_size: int = Field(4096, ge=1, description="Facts in a batch.")
     learning_rate: float = Field(0.005, gt=0, description="Learning rate of Adam.")
     num_negatives: int = Field(16, ge=1, description="Corrupted facts per fact.")
+    negatives: Literal["typed", "any"] = Field(
+        "typed",
+        description="What replaces an end of a fact: a node of its type, or any node, which is PyKEEN's default.",
+    )
 
 
 class WalkSettings(Settings):

@@ -62,6 +62,8 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
     from pykeen.training import SLCWATrainingLoop, TrainingCallback
     from pykeen.triples import CoreTriplesFactory
 
+    from rxweave.benchmark.quality.typed_negatives import TypedNegatives
+
     settings = context.peers.triples
 
     class Telling(TrainingCallback):
@@ -80,12 +82,16 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
         random_seed=seed,
         **CHANGED.get(model_name, {}),
     )
+    typed = settings.negatives == "typed"
     loop = SLCWATrainingLoop(
         model=model,
         triples_factory=factory,
         optimizer=torch.optim.Adam(model.get_grad_params(), lr=settings.learning_rate),
-        negative_sampler=BasicNegativeSampler,
-        negative_sampler_kwargs={"num_negs_per_pos": settings.num_negatives},
+        negative_sampler=TypedNegatives if typed else BasicNegativeSampler,
+        negative_sampler_kwargs={
+            "num_negs_per_pos": settings.num_negatives,
+            **({"type_offsets": training.type_offsets} if typed else {}),
+        },
     )
     context.tell(f"{settings.num_epochs} epochs of {len(triples):,} facts")
     with freed_memory_kept():  # each batch asks for the same dozens of MB again
