@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from rxweave.config import RunSettings
 from rxweave.embed.checkpoint import check_present
 from rxweave.embed.device import choose_device
+from rxweave.embed.feature_file import FEATURES_KEY
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import write_history
 from rxweave.embed.model_file import save_model
@@ -262,6 +263,8 @@ def describe(trained: Trained, settings: RunSettings, split: Split | None) -> Em
     }
     with suppress(InputError):  # no treatment relation with facts: then nothing was learnt of treatment
         metadata[WEIGHTS_KEY] = told_weights(trained.decoder, trained.graph)
+    if trained.from_file is not None:
+        metadata[FEATURES_KEY] = trained.from_file.sha256
     if split is not None and settings.embed.early_stopping is not None:
         metadata[STOPPED_KEY] = stop_fingerprint(split, trained.graph)
     return Embeddings(trained.graph.nodes, trained.vectors, metadata)

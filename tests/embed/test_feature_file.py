@@ -10,22 +10,26 @@ import polars as pl
 import pytest
 import torch
 
-from rxweave.config import EmbedSettings
+from rxweave.config import EmbedSettings, RunSettings
 from rxweave.embed.attention import build_index
 from rxweave.embed.checkpoint import CheckpointError
 from rxweave.embed.feature_file import FileFeatures, added_width, read_feature_file
 from rxweave.embed.features import FEATURE_RMS, svd_features
 from rxweave.embed.fold_in import features_with_new, new_rows
+from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import Epoch
 from rxweave.embed.memory_parts import Sizes, lasting
 from rxweave.embed.memory_plan import plan_memory
 from rxweave.embed.memory_shape import GraphShape
 from rxweave.embed.model_file import load_file_features, load_model, save_model
 from rxweave.embed.state import initial_state
-from rxweave.embed.train import train
-from rxweave.errors import InputError
+from rxweave.embed.store import write_embeddings
+from rxweave.embed.train import Trained, train
+from rxweave.errors import InputError, LeakError
 from rxweave.graph.build import Graph, build_graph
+from rxweave.graph.split import Split, random_split, training_graph
 from rxweave.kg.demo import demo_kg
+from rxweave.pipeline import describe
 
 GRAPH = build_graph(demo_kg(num_nodes=300, num_edges=2500, seed=2))
 WIDTH = 5
@@ -231,6 +235,37 @@ def test_a_stopped_training_ends_bit_for_bit_and_only_with_the_same_file(file: P
     resumed = train(GRAPH, settings.but(feature_file=str(moved)), seed=1, checkpoint=checkpoint, resume=True)
     assert len(resumed.history) == 4
     np.testing.assert_array_equal(resumed.vectors, whole.vectors)
+
+
+def embeddings_of(split: Split | None, folder: Path) -> Path:
+    """Embeddings as rxweave writes them, trained on this split, or on all facts."""
+    graph = GRAPH if split is None else training_graph(GRAPH, split)
+    settings = RunSettings(embed=SETTINGS.but(num_epochs=1))
+    trained = train(graph, settings.embed, seed=0)
+    write_embeddings(describe(trained, settings, split), folder / "made.parquet", folder / "made.csv")
+    return folder / "made.parquet"
+
+
+def test_embeddings_that_have_seen_held_out_pairs_are_no_features(tmp_path: Path) -> None:
+    """Those of the whole graph and of another split are refused with the first pair; those of this split are not."""
+    split = random_split(GRAPH, seed=0)
+    training = training_graph(GRAPH, split)
+
+    def trained_with(path: Path) -> Trained:
+        settings = SETTINGS.but(num_epochs=1, feature_file=str(path))
+        return train(training, settings, seed=0, held_out=HeldOut.of(split))
+
+    with pytest.raises(LeakError, match=r"made\.parquet: The embeddings were trained on all facts of .*, first '"):
+        trained_with(embeddings_of(None, tmp_path))
+    with pytest.raises(LeakError, match="were trained on split"):
+        trained_with(embeddings_of(random_split(GRAPH, seed=1), tmp_path))
+    own = trained_with(embeddings_of(split, tmp_path))
+    assert own.from_file is not None
+    assert "made.parquet has embeddings that were trained on this very split." in own.from_file.notes
+    # A CSV says nothing of where it is from, and that is said.
+    copied = trained_with(tmp_path / "made.csv")
+    assert copied.from_file is not None
+    assert any("have not seen the held-out treatments is not proven" in note for note in copied.from_file.notes)
 
 
 @pytest.mark.parametrize("identity", ["svd", "learned"])

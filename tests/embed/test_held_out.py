@@ -144,6 +144,10 @@ def test_pairs_that_the_graph_joins_are_refused(small_graph: Graph, split: Split
     one = replace(held_out, pairs=split.train[:1])
     with pytest.raises(LeakError, match="1 facts in the training graph"):
         train(training_graph(small_graph, split), SETTINGS, seed=SEED, held_out=one)
+    # A test pair in the training graph is found as well, though nothing is measured by it.
+    one = replace(HeldOut.of(split), test=split.train[:1])
+    with pytest.raises(LeakError, match="1 facts in the training graph"):
+        train(training_graph(small_graph, split), SETTINGS, seed=SEED, held_out=one)
 
 
 def test_early_stopping_without_held_out_treatments_is_refused(small_graph: Graph) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import permutation_test, spearmanr
+from sklearn.metrics import average_precision_score
 
 from rxweave.errors import InputError
-from rxweave.rank.compare import holm, paired_difference
+from rxweave.rank.compare import holm, paired_difference, precision_flips
 from rxweave.rank.one_to_one import one_to_one
 from rxweave.rank.stability import rank_correlation, top_overlap
 
@@ -40,6 +41,36 @@ def test_pairs_of_one_query_do_not_make_certainty() -> None:
     # A thousand pairs of one disease are one observation: either sign is as likely.
     assert paired_difference(ours, theirs, np.zeros(1000, np.int64), seed=0).p_value == 1
     assert paired_difference(ours, theirs, np.arange(1000), seed=0).p_value == pytest.approx(1e-4)
+
+
+def test_the_test_of_pooled_precision_agrees_with_scipy_and_scikit_learn() -> None:
+    rng = np.random.default_rng(2)
+    query = np.repeat(np.arange(9), 3)
+    negatives = rng.normal(size=400)
+    ours, theirs = rng.normal(1.2, 1, 27), rng.normal(0.9, 1, 27)
+
+    def unbeaten(scores: np.ndarray) -> np.ndarray:
+        return (negatives >= scores[:, None]).sum(axis=1)
+
+    def precision(counts: np.ndarray) -> np.ndarray:
+        return (np.arange(1, 28) / (np.arange(1, 28) + np.sort(counts))).mean()
+
+    label = np.repeat([True, False], [27, 400])
+    expected = average_precision_score(label, np.concatenate([ours, negatives]))
+    assert precision(unbeaten(ours)) == pytest.approx(expected)
+    by_query = [unbeaten(scores).reshape(9, 3) for scores in (ours, theirs)]
+    exact = permutation_test(
+        (np.arange(9), np.arange(9) + 9),  # which query's counts of which method
+        lambda a, b: np.subtract(*(precision(np.concatenate(by_query)[each].ravel()) for each in (a, b))),
+        permutation_type="samples", n_resamples=np.inf, vectorized=False,
+    )  # fmt: skip
+    found = precision_flips([unbeaten(ours)], [unbeaten(theirs)], [query], seed=0)
+    assert found == pytest.approx(exact.pvalue, abs=0.02)
+    assert 0.01 < found < 0.99
+    # Two seeds that say the same are one; a method does not differ from itself.
+    twice = precision_flips([unbeaten(ours)] * 2, [unbeaten(theirs)] * 2, [query] * 2, seed=0)
+    assert twice == pytest.approx(found, abs=0.02)
+    assert precision_flips([unbeaten(ours)], [unbeaten(ours)], [query], seed=0) == 1
 
 
 def test_under_no_difference_p_values_are_even() -> None:

@@ -10,13 +10,14 @@ from pair_graphs import planted_graph, split_at
 from rxweave.errors import InputError
 from rxweave.graph.split import Split
 from rxweave.rank.metrics import evaluate_ranking
-from rxweave.rank.pair_table import compare_tables, over_seeds, pair_table
+from rxweave.rank.pair_table import compare_precision, compare_tables, over_seeds, pair_table
 
 METRICS = {
     "drug": ("drug", "mrr"),
     "disease": ("disease", "mrr"),
     "hits": ("disease", "at_10"),
     "macro": ("drug", "precision"),
+    "macro of drugs": ("disease", "precision"),
 }
 
 
@@ -39,11 +40,13 @@ def test_one_seed_gives_what_the_whole_matrix_gives(levels: int | None) -> None:
     assert found["disease"].value == pytest.approx(expected.diseases_given_drug.mrr.value)
     assert found["hits"].value == pytest.approx(expected.diseases_given_drug.hits_at_10.value)
     assert found["macro"].value == pytest.approx(expected.drugs_given_disease.macro_auprc.value)
+    assert found["macro of drugs"].value == pytest.approx(expected.diseases_given_drug.macro_auprc.value)
     assert found["auroc"].value == pytest.approx(expected.auroc.value)
     assert found["auprc"].value == pytest.approx(expected.auprc.value)
-    # The same queries are drawn again, so the intervals are alike up to the draw.
-    assert found["drug"].low == pytest.approx(expected.drugs_given_disease.mrr.low, abs=0.03)
-    assert found["drug"].high == pytest.approx(expected.drugs_given_disease.mrr.high, abs=0.03)
+    # The same diseases are drawn again, so the intervals are alike up to the draw.
+    for name, mrr in (("drug", expected.drugs_given_disease.mrr), ("disease", expected.diseases_given_drug.mrr)):
+        assert found[name].low == pytest.approx(mrr.low, abs=0.03)
+        assert found[name].high == pytest.approx(mrr.high, abs=0.03)
 
 
 def test_several_seeds_give_the_mean_of_all() -> None:
@@ -79,6 +82,37 @@ def test_each_disease_counts_once_in_the_average_precision_of_diseases() -> None
     half = table.with_columns(pl.col("drug_precision") / 2)
     apart = compare_tables([table], [half], "drug", "precision", seed=0)
     assert apart.difference.value == pytest.approx((2.75 / 3 + 0.5) / 4)
+
+
+def test_diseases_are_drawn_again_on_both_sides_and_drugs_for_a_mean_over_drugs() -> None:
+    """All test pairs of one disease are one observation, however many drugs they have: no width, no certainty."""
+    table = made(0)[2]
+    one = table.with_columns(pl.lit("d").alias("disease_key"))
+    found = over_seeds([one], seed=0, metrics=METRICS)
+    for name in ("drug", "disease", "hits", "auroc", "auprc"):
+        assert found[name].low == pytest.approx(found[name].value) == pytest.approx(found[name].high)
+    assert found["macro of drugs"].low < found["macro of drugs"].high
+    better = one.with_columns(pl.lit(1.0).alias("disease_rank"), pl.lit(1.0).alias("disease_precision"))
+    better = better.with_columns(pl.lit(0).alias("above"), pl.lit(0).alias("level"))
+    assert compare_tables([better], [one], "disease", "mrr", seed=0).p_value == 1
+    assert compare_precision([better], [one], seed=0).p_value == 1
+    assert compare_tables([better], [one], "disease", "precision", seed=0).p_value < 0.01
+    spread = better.with_columns(table["disease_key"]), table
+    assert compare_tables([spread[0]], [spread[1]], "disease", "mrr", seed=0).p_value < 0.05
+
+
+def test_pooled_precision_is_compared_on_the_same_pairs() -> None:
+    tables = [made(seed)[2] for seed in range(2)]
+    found = compare_precision(tables, tables, seed=0)
+    assert (found.difference.value, found.p_value) == (0, 1)
+    best = [table.with_columns(pl.lit(0).alias("above"), pl.lit(0).alias("level")) for table in tables]
+    apart = compare_precision(best, tables, seed=0)
+    alone = over_seeds(tables, seed=0, metrics=METRICS)["auprc"].value
+    assert apart.difference.value == pytest.approx(1 - alone)
+    assert apart.difference.low > 0
+    assert apart.p_value < 0.01
+    with pytest.raises(InputError, match="of other test pairs"):
+        compare_precision(tables, tables[::-1], seed=0)
 
 
 def test_tables_of_other_pairs_are_refused() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from rxweave.benchmark.quality.commands import quality
+from rxweave.benchmark.quality.commands import quality, repeat
 from rxweave.options import Json, Override
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command()(quality)
+app.command()(repeat)
 
 _STOPPED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rxweave.embed.free_memory import total
 
-_PACKAGES = ("torch", "numba", "triton", "numpy", "scipy", "torch-geometric", "pyg-lib")
+_PACKAGES = ("torch", "numba", "triton", "numpy", "scipy", "torch-geometric", "pyg-lib", "scikit-learn", "xgboost",
+             "xgboost-cpu", "pykeen")  # fmt: skip
 
 
 def cores() -> int:

@@ -23,6 +23,8 @@ from rxweave.kg.parquet import column_names, is_parquet
 from rxweave.kg.text import first_records, read_table
 
 VECTOR = "embedding"
+FEATURES_KEY = "feature_file_sha256"
+"""Where the metadata of embeddings hold the SHA-256 of the feature file that they were trained with."""
 ABOUT = ("node_key", "node_type", "node_id", "node_name", "node_source")
 """Columns that say which node a row is of; never numbers of its vector."""
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float32
 
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.guards import under_alarm
 from rxweave.embed.history import Epoch
 from rxweave.embed.treatment_scores import scored_relations, treatment_scores
+from rxweave.errors import LeakError
 from rxweave.graph.build import Graph
 from rxweave.graph.filtered_ranks import expected_ranks
-from rxweave.graph.leaks import check_no_test_pairs, check_not_joined
+from rxweave.graph.leaks import SPLIT_KEY, check_no_leaks_in_embeddings, check_no_test_pairs, check_not_joined
 from rxweave.graph.pairs import Pairs, check_pairs
 from rxweave.graph.split import Split
+from rxweave.kg.parquet import is_parquet
 from rxweave.kg.tables import Roles
 
 
@@ -30,21 +34,43 @@ class HeldOut:
     """Those that neither may hold: what they decided could not be tested with them."""
     kept: tuple[str, ...] = ()
     """Relations that may join held-out pairs (`Split.kept`)."""
+    split: Split | None = None
+    """The split they are of, which vectors of a feature file must not have seen more of."""
 
     @classmethod
     def of(cls, split: Split) -> HeldOut:
         """Give the validation pairs of a split, ranked among all but what training and validation know."""
-        return cls(split.valid, split.before_test, split.test, split.kept)
+        return cls(split.valid, split.before_test, split.test, split.kept, split)
 
 
 def check_held_out(graph: Graph, held_out: HeldOut) -> None:
-    """Raise LeakError when the training graph joins a held-out pair or a test pair is among those looked at,
-    InputError when the graph cannot score treatments.
+    """Raise LeakError when the training graph joins a held-out or a test pair, or a test pair is among those looked
+    at, InputError when the graph cannot score treatments.
     """
-    check_not_joined(graph, check_pairs(graph, held_out.pairs), kept=held_out.kept)
+    for pairs in (held_out.pairs, held_out.test):
+        check_not_joined(graph, check_pairs(graph, pairs), kept=held_out.kept)
     for pairs in (held_out.pairs, held_out.known):
         check_no_test_pairs(graph, pairs, held_out.test)
     scored_relations(graph)
+
+
+def check_feature_file(path: Path, held_out: HeldOut, graph: Graph) -> str:
+    """Give a sentence on whether the vectors of a feature file can have seen held-out pairs.
+
+    Embeddings of rxweave name the split they were trained on: raises LeakError when it is not this one, or none. Of
+    other files nothing can be proven, and the sentence says so.
+    """
+    metadata = pl.read_parquet_metadata(path) if is_parquet(path) else {}
+    if SPLIT_KEY not in metadata or held_out.split is None:
+        return (
+            f"{path.name} does not say what its vectors were made from, so that they have not seen the held-out "
+            "treatments is not proven: make them from what says nothing of treatments, such as texts or structures."
+        )
+    try:
+        check_no_leaks_in_embeddings(metadata, held_out.split, graph)
+    except LeakError as error:
+        raise LeakError(f"embed.feature_file {path}: {error}") from None
+    return f"{path.name} has embeddings that were trained on this very split."
 
 
 def held_out_mrr(

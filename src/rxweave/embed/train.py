@@ -27,7 +27,7 @@ from rxweave.embed.decoder import DistMult
 from rxweave.embed.device import choose_device
 from rxweave.embed.feature_file import FileFeatures, read_feature_file
 from rxweave.embed.guards import collapsing_types, new_warnings
-from rxweave.embed.held_out import HeldOut, best_epoch, check_held_out, held_out_mrr
+from rxweave.embed.held_out import HeldOut, best_epoch, check_feature_file, check_held_out, held_out_mrr
 from rxweave.embed.hgt import HGT
 from rxweave.embed.history import UNKNOWN, Epoch
 from rxweave.embed.interruptions import OutOfMemoryError, deferred_ctrl_c, memory_for
@@ -128,7 +128,7 @@ def train(
         plan = plan_memory(graph, settings, device=device)
         tell.note(plan.told())
         check_memory(plan, graph, settings)
-        from_file = None if settings.feature_file is None else read_feature_file(Path(settings.feature_file), graph)
+        from_file = _read_features(settings, graph, held_out)
         for note in () if from_file is None else from_file.notes:
             tell.note(note)
         setup, state = _prepare(graph, settings, seed, device, ranks, held_out, saved, from_file)
@@ -184,6 +184,16 @@ class Listeners:
 
 def _silent(_: object) -> None:
     """What other ranks than the first tell of their training, which is the same one."""
+
+
+def _read_features(settings: EmbedSettings, graph: Graph, held_out: HeldOut | None) -> FileFeatures | None:
+    """The vectors of `feature_file`, if there is one, with what is known of where they are from."""
+    if settings.feature_file is None:
+        return None
+    path = Path(settings.feature_file)
+    made = None if held_out is None else check_feature_file(path, held_out, graph)
+    features = read_feature_file(path, graph)
+    return features if made is None else replace(features, notes=(*features.notes, made))
 
 
 def _prepare(

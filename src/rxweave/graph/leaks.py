@@ -179,6 +179,16 @@ def stop_fingerprint(split: Split, graph: Graph) -> str:
     return _fingerprint(split.valid, graph, [])
 
 
+def parts_fingerprint(split: Split, graph: Graph) -> str:
+    """Give the SHA-256, in hexadecimal, of all that a split decides: which pair is in which part, and what is kept.
+
+    Two splits of one graph that share it are the same experiment, whatever files they were read from.
+    """
+    parts = [f"{part}\t{_fingerprint(getattr(split, part), graph, [])}" for part in PARTS]
+    told = [*parts, split.unit, *(f"kept\t{name}" for name in sorted(split.kept))]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
 def _fingerprint(pairs: Pairs, graph: Graph, more: list[str]) -> str:
     keys = pair_keys(graph, check_pairs(graph, pairs))
     lines = sorted({f"{drug}\t{disease}" for drug, disease in keys.iter_rows()}) + more

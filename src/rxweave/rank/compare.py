@@ -2,7 +2,8 @@
 
 A difference between two methods is asked of the pairs that both ranked, which takes out how hard each pair is. The
 pairs of one query (a disease, or a drug) are not independent, nor are those of the same query under several seeds:
-queries, with their pairs of all seeds, are what is drawn again and what signs are flipped of.
+queries, with their pairs of all seeds, are what is drawn again and what signs are flipped of. Which of its two queries
+a pair counts under is the caller's choice; of test pairs it is the disease, whose pairs are the least independent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from rxweave.errors import InputError
 from rxweave.graph.filtered_ranks import CHUNK
@@ -65,6 +66,44 @@ def paired_difference(
     return PairedDifference(
         ratio(weights, sums, sizes), (1 + at_least) / (1 + num_flips), num_pairs=len(query), num_queries=len(sums)
     )
+
+
+def precision_flips(
+    ours: Sequence[Int[np.ndarray, " _"]],
+    theirs: Sequence[Int[np.ndarray, " _"]],
+    query: Sequence[Int[np.ndarray, " _"]],
+    *,
+    seed: int,
+    num_flips: int = 9999,
+) -> float:
+    """Give the p-value of the same test for pooled average precision, which is no mean over pairs.
+
+    `ours` and `theirs` hold, for each seed, how many negatives each test pair does not beat; that alone decides average
+    precision. What is flipped is which of the two methods a query's pairs have their numbers from.
+    """
+    rng = np.random.default_rng(seed)
+    distinct, which = np.unique(np.concatenate(query), return_inverse=True)
+    parts = np.split(which, np.cumsum([len(each) for each in query])[:-1])
+
+    def apart(swapped: Bool[np.ndarray, "flips queries"]) -> Float[np.ndarray, " flips"]:
+        total = np.zeros(len(swapped))
+        for mine, other, part in zip(ours, theirs, parts, strict=True):
+            swap = swapped[:, part]
+            total += _precision(np.where(swap, other, mine)) - _precision(np.where(swap, mine, other))
+        return total / len(parts)
+
+    observed = abs(apart(np.zeros((1, len(distinct)), bool))[0])
+    at_least, step = 0, max(1, CHUNK // len(which))
+    for start in range(0, num_flips, step):
+        swapped = rng.integers(0, 2, (min(step, num_flips - start), len(distinct))).astype(bool)
+        at_least += int(np.count_nonzero(np.abs(apart(swapped)) >= observed - 1e-12))
+    return (1 + at_least) / (1 + num_flips)
+
+
+def _precision(negatives: Int[np.ndarray, "flips pairs"]) -> Float[np.ndarray, " flips"]:
+    """Average precision from the negatives that each test pair does not beat."""
+    found = np.arange(1, negatives.shape[1] + 1)
+    return np.asarray((found / (found + np.sort(negatives, axis=1))).mean(axis=1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from rxweave.errors import ConfigError, InputError
 from rxweave.graph.filtered_ranks import (
@@ -89,8 +89,9 @@ def evaluate_ranking(
 
     `known` are the pairs of every part of the split (`Split.known`): none of them counts as a negative, and
     all others of the matrix do. Ties count as their expected rank, so a constant matrix gains nothing. The
-    intervals resample queries with their test pairs (diseases for the drug side and the pool, drugs for the
-    disease side); the negatives stay as they are. A single query has an interval of no width.
+    intervals draw diseases again, each with all its test pairs, on both sides and in the pool: pairs of one disease
+    are the least independent of each other, whichever end is ranked. `macro` means of the disease side are over drugs,
+    and so are their draws. The negatives stay as they are. A single disease has an interval of no width.
 
     Scores may be infinite, not NaN. The matrix is read in pieces, so a memory-mapped one will do. Raises
     InputError for NaN scores, pairs outside the matrix, no or repeated test pairs, or no negatives;
@@ -110,8 +111,8 @@ def evaluate_ranking(
     rng = np.random.default_rng(seed)
     auroc, auprc = _pooled(scores, test, known, num_bootstraps, rng)
     return RankingMetrics(
-        drugs_given_disease=_side(scores.T, test[:, ::-1], known[:, ::-1], num_bootstraps, rng),
-        diseases_given_drug=_side(scores, test, known, num_bootstraps, rng),
+        drugs_given_disease=_side(scores.T, test[:, ::-1], known[:, ::-1], test[:, 1], num_bootstraps, rng),
+        diseases_given_drug=_side(scores, test, known, test[:, 1], num_bootstraps, rng),
         auroc=auroc,
         auprc=auprc,
         prevalence=len(test) / (len(test) + num_negatives),
@@ -151,10 +152,10 @@ def _side(
     scores: Float[np.ndarray, "queries candidates"],
     test: Pairs,
     known: Pairs,
+    disease: Int[np.ndarray, " pairs"],
     num_bootstraps: int,
     rng: np.random.Generator,
 ) -> SideMetrics:
-    query = test[:, 0]
     rank, precision = ranks_and_precisions(scores, test, known)
     within = {k: (rank <= k).astype(float) for k in (*HITS_AT, *RECALL_AT)}
     micro = {"mrr": 1 / rank, "mean_rank": rank}
@@ -162,11 +163,12 @@ def _side(
     macro = {"macro_mrr": 1 / rank, "macro_auprc": precision}
     macro |= {f"macro_recall_at_{k}": hit for k, hit in within.items()}
 
-    weights, which = resample(query, num_bootstraps, rng)
+    weights, which = resample(disease, num_bootstraps, rng)
+    estimates = {name: ratio(weights, np.bincount(which, value), np.bincount(which)) for name, value in micro.items()}
+    weights, which = resample(test[:, 0], num_bootstraps, rng)
     size = np.bincount(which)
-    totals = {name: np.bincount(which, per_pair) for name, per_pair in (micro | macro).items()}
-    estimates = {name: ratio(weights, totals[name], size) for name in micro}
-    estimates |= {name: ratio(weights, totals[name] / size, np.ones(len(size))) for name in macro}
+    one_each = np.ones(len(size))
+    estimates |= {name: ratio(weights, np.bincount(which, value) / size, one_each) for name, value in macro.items()}
     return SideMetrics(**estimates, num_pairs=len(test), num_queries=len(size), num_candidates=scores.shape[1])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +12,20 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from rxweave.benchmark.quality import ours
 from rxweave.benchmark.quality.catalogue import METHODS
 from rxweave.benchmark.quality.method import Context
 from rxweave.benchmark.quality.plain_hgt import capped
 from rxweave.benchmark.quality.regression import concat_scores, hadamard_scores
 from rxweave.benchmark.quality.settings import BaselineSettings, LogisticSettings, WalkSettings, quality_settings
+from rxweave.benchmark.quality.vectors import Vectors, read_vectors, train_vectors
 from rxweave.benchmark.quality.walks import adjacency, node2vec, random_walks
+from rxweave.config import RankSettings
+from rxweave.embed.store import Embeddings
+from rxweave.errors import LeakError
 from rxweave.graph.build import Graph
 from rxweave.graph.split import Split, random_split, training_graph
+from rxweave.rank.refit import refit_scores
 
 SETTINGS, _ = quality_settings({}, ["rank.num_trees=20", "rank.num_draws=1", "rank.threads=1"])
 PEERS = BaselineSettings(
@@ -54,6 +62,93 @@ def test_a_method_scores_every_pair_and_one_seed_gives_one_result(held_out: tupl
     assert np.isfinite(scores).all()
     np.testing.assert_array_equal(scores, again)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.fixture(scope="module")
+def vectors(held_out: tuple[Graph, Split], tmp_path_factory: pytest.TempPathFactory) -> Vectors:
+    training, split = held_out
+    settings, _ = quality_settings(
+        {},
+        ["embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
+         "embed.num_heads=2", "embed.accumulation_steps=1", "embed.device=cpu"],
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("vectors")
+    train_vectors(training, split, settings, folder, lambda _: None)
+    return read_vectors(folder, training, split)
+
+
+ALL = ("paths", "profiles", "degrees")
+"""The groups that are set by default."""
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "weights", "bilinear"),
+    [
+        ("rxweave", ALL, (0.3, 0.3), ("profiles", "embeddings")),
+        ("without-hgt", ALL, (0.3, 0.3), ("profiles",)),
+        ("hgt-xgb", ("neighbours", "degrees"), (0.3, 0.3), ("embeddings",)),
+        ("hgt-trees", ("degrees", "neighbours"), (0, 0), None),
+        ("paths-xgb", ("degrees", "paths"), (0, 0), None),
+        ("paths-only-xgb", ("paths",), (0, 0), None),
+    ],
+)
+def test_a_ranker_of_the_table_has_the_parts_that_it_is_said_to_have(
+    held_out: tuple[Graph, Split],
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    groups: tuple[str, ...],
+    weights: tuple[float, float],
+    bilinear: tuple[str, ...] | None,
+) -> None:
+    training, split = held_out
+    used: list[tuple[RankSettings, bool]] = []
+
+    def noted(
+        training: Graph, split: Split, embeddings: Embeddings | None, settings: RankSettings, **more: Any
+    ) -> np.ndarray:
+        used.append((settings, embeddings is not None))
+        return refit_scores(training, split, embeddings, settings, **more)
+
+    monkeypatch.setattr(ours, "refit_scores", noted)
+    method = METHODS[name]
+    mine = vectors if method.needs == "hgt" else None
+    scores = method.score(training, split, 1, Context(SETTINGS, PEERS, mine, 1, lambda _: None))
+    ((settings, with_embeddings),) = used
+    assert set(settings.features.groups) == set(groups)
+    assert (settings.linear_weight, settings.bilinear_weight) == weights
+    assert bilinear is None or set(settings.bilinear_inputs) == set(bilinear)
+    assert with_embeddings == (method.needs == "hgt")
+    assert scores.shape == (training.num_of("drug"), training.num_of("disease"))
+    assert np.ptp(scores) > 0
+
+
+@pytest.mark.parametrize("name", ["hgt-decoder", "hgt-constant", "logistic-hadamard", "logistic-concat"])
+def test_what_is_made_of_embeddings_alone_is_made_of_these(
+    held_out: tuple[Graph, Split], vectors: Vectors, name: str
+) -> None:
+    training, split = held_out
+    method = METHODS[name]
+    assert method.needs == ("hgt-constant" if name == "hgt-constant" else "hgt")
+    scores = method.score(training, split, 1, Context(SETTINGS, PEERS, vectors, 1, lambda _: None))
+    assert scores.dtype == np.float32
+    # Embeddings whose drugs have changed places give scores in which they have.
+    drugs = training.rows_of(training.roles.drug)
+    moved = vectors.of_nodes.copy()
+    moved[drugs] = moved[drugs][::-1]
+    other = Context(SETTINGS, PEERS, replace(vectors, of_nodes=moved), 1, lambda _: None)
+    again = method.score(training, split, 1, other)
+    if name.startswith("hgt"):
+        np.testing.assert_allclose(again[::-1], scores, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(again, scores)
+
+
+@pytest.mark.parametrize("name", ["logistic-hadamard", "node2vec"])
+def test_a_regression_on_a_held_out_pair_is_refused(held_out: tuple[Graph, Split], vectors: Vectors, name: str) -> None:
+    training, split = held_out
+    leaky = replace(split, train=np.concatenate([split.train, split.test[:1]]))
+    with pytest.raises(LeakError, match="rows that the ranker is fitted on are held-out pairs"):
+        METHODS[name].score(training, leaky, 1, Context(SETTINGS, PEERS, vectors, 1, lambda _: None))
 
 
 def test_every_method_says_what_it_is_and_what_decides_it() -> None:
@@ -158,7 +253,7 @@ def test_the_product_is_that_of_scikit_learn(held_out: tuple[Graph, Split]) -> N
     rng = np.random.default_rng(0)
     drugs, diseases = (rng.normal(size=(training.num_of(t), 6)).astype(np.float32) for t in ("drug", "disease"))
     settings = LogisticSettings(penalties=(0.1,), negatives_per_positive=5)
-    scores = hadamard_scores(drugs, diseases, split, settings, seed=0)
+    scores = hadamard_scores(drugs, diseases, split, training, settings, seed=0)
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (drugs, diseases))
     from rxweave.rank.negatives import uniform_negatives
 
@@ -176,7 +271,7 @@ def test_side_by_side_every_disease_has_one_order_of_drugs(held_out: tuple[Graph
     training, split = held_out
     rng = np.random.default_rng(0)
     drugs, diseases = (rng.normal(size=(training.num_of(t), 6)).astype(np.float32) for t in ("drug", "disease"))
-    scores = concat_scores(drugs, diseases, split, LogisticSettings(), seed=0)
+    scores = concat_scores(drugs, diseases, split, training, LogisticSettings(), seed=0)
     orders = np.argsort(scores.astype(np.float64), axis=0)
     agree = (orders == orders[:, :1]).mean()
     assert agree > 0.95  # but for rounding

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rxweave.benchmark.quality import catalogue, study, worker
+from rxweave.benchmark.quality import repeat as again
 from rxweave.benchmark.quality import task as tasks
 from rxweave.benchmark.quality.catalogue import CHEAP, METHODS, chosen_methods
 from rxweave.benchmark.quality.pages import brief_sheets, write_pages
@@ -103,7 +108,27 @@ def test_three_methods_and_two_seeds_from_end_to_end(
     assert "research leads, not medical advice" in markdown
     lines = list(csv.DictReader(paths[2].read_text().splitlines()))
     assert {line["method"] for line in lines} == {row.method for row in rows}
-    assert {len(line) for line in lines} == {13}
+    assert {len(line) for line in lines} == {14}
+    measures = {line["measure"] for line in lines if line["method"] == "hgt-decoder"}
+    assert {"disease_hits_at_1", "auprc_per_drug", "disease_recall_at_100", "matrix_recall_at_1000"} <= measures
+    assert {"rank_correlation", "seconds", "training_peak_gb"} <= measures
+    # Every row leads to the manifests it is made of, those of the training it shares among them.
+    behind = [f"methods/hgt-decoder/seed-{seed}/{MANIFEST}" for seed in (0, 1)]
+    behind += [f"embeddings/hgt/seed-{seed}/{MANIFEST}" for seed in (0, 1)]
+    assert list(told["rows"][0]["manifests"].values()) == behind
+    for at in behind:
+        assert (tmp_path / at).is_file()
+        assert f"]({at})" in markdown
+        assert f'href="{at}"' in paths[3].read_text()
+    assert next(line for line in lines if line["method"] == "hgt-decoder")["manifests"].split() == behind
+    assert rows[0].training_peak_gb
+    assert "by another state of the code" not in markdown
+    for record in found.trained.values():
+        record["code_sha256"] = "0"
+    assert (
+        "Trained by another state of the code than today's: hgt;"
+        in write_pages(found, rows, "degree-prior")[1].read_text()
+    )
     # The mean over seeds is that of the records, each of which has the metrics of its own matrix.
     means = [
         json.loads((tmp_path / f"methods/common-neighbours/seed-{seed}" / MANIFEST).read_text())["results"]["metrics"][
@@ -151,6 +176,159 @@ def test_a_record_says_all_that_reproduces_it(tmp_path: Path, done_here: list[st
     assert record["split"]["fingerprint"] == split_fingerprint(split, graph)
     assert len(pl.read_parquet(folder / PAIRS)) == len(split.test)
     assert np.load(folder / SCORES)["scores"].shape == (graph.num_of("drug"), graph.num_of("disease"))
+
+
+def treatments_of(folder: Path, *, swapped: bool = False) -> Path:
+    """A split file of the tiny graph; its valid and test part change places when `swapped`."""
+    graph = load(SETTINGS)[1]
+    split = make_split(graph, SETTINGS.split, seed=0)
+    drugs, diseases = (graph.nodes["node_key"][graph.rows_of(role)] for role in ("drug", "disease"))
+    parts = {"train": split.train, "valid": split.test, "test": split.valid} if swapped else {
+        part: getattr(split, part) for part in ("train", "valid", "test")
+    }  # fmt: skip
+    frames = [
+        pl.DataFrame({"drug": drugs.gather(pairs[:, 0]), "disease": diseases.gather(pairs[:, 1])}).with_columns(
+            pl.lit(part).alias("part")
+        )
+        for part, pairs in parts.items()
+    ]
+    pl.concat(frames).write_csv(folder / "treatments.csv")
+    return folder / "treatments.csv"
+
+
+def test_an_edited_split_file_is_another_split(tmp_path: Path, done_here: list[str]) -> None:
+    """Its path stays, and so do the pairs held out: only which of them are tested is another."""
+    file = treatments_of(tmp_path)
+    settings = SETTINGS.but(split=SETTINGS.split.but(kind="file", file=str(file)))
+    before = finished(tmp_path / "out", "degree-prior", seeds=(0,), settings=settings)
+    pairs = before.scored["degree-prior", 0].folder / PAIRS
+    tested = pl.read_parquet(pairs).select("drug_key", "disease_key")
+    finished(tmp_path / "out", "degree-prior", seeds=(0,), settings=settings)
+    assert len(done_here) == 1
+    treatments_of(tmp_path, swapped=True)
+    finished(tmp_path / "out", "degree-prior", seeds=(0,), settings=settings)
+    assert len(done_here) == 2
+    assert not pl.read_parquet(pairs).select("drug_key", "disease_key").equals(tested)
+    # A worker that finds another file than was planned with refuses.
+    treatments_of(tmp_path)
+    with pytest.raises(InputError, match="a file it is read from has changed meanwhile"):
+        worker.do(
+            study._tasks(plan_of(tmp_path, "degree-prior", settings=settings), (), {0: "f" * 64, 1: ""}, {})[1][0]
+        )
+
+
+def test_an_edited_feature_file_is_another_training(tmp_path: Path) -> None:
+    (tmp_path / "features.csv").write_text("node_key,embedding\na,[1]\n")
+    settings = SETTINGS.but(embed=SETTINGS.embed.but(feature_file=str(tmp_path / "features.csv")))
+
+    def mark() -> str:
+        plan = plan_of(tmp_path, "hgt-decoder", settings=settings, seeds=(0,))
+        trainings, scorings = study._tasks(plan, (), {0: "f" * 64}, {})
+        assert scorings[0].vectors_mark == trainings[0].fingerprint
+        return trainings[0].fingerprint
+
+    before = mark()
+    assert mark() == before
+    (tmp_path / "features.csv").write_text("node_key,embedding\na,[2]\n")
+    assert mark() != before
+
+
+def test_embeddings_of_an_earlier_training_do_not_stand_in_for_one_that_failed(
+    tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert finished(tmp_path, "hgt-decoder", seeds=(0,)).complete
+    done_here.clear()
+    longer = SETTINGS.but(embed=SETTINGS.embed.but(num_epochs=4))
+
+    def broken(*_: object) -> dict[str, str]:
+        raise InputError("no memory left")
+
+    monkeypatch.setattr(worker, "train_vectors", broken)
+    found = finished(tmp_path, "hgt-decoder,degree-prior", settings=longer, seeds=(0,))
+    assert done_here == ["degree-prior, seed 0", "training hgt, seed 0"]
+    assert found.failures["hgt-decoder, seed 0"] == "its embeddings could not be trained"
+    assert "no memory left" in found.failures["training hgt, seed 0"]
+    assert not found.complete
+    assert [row.method for row in summarise(found, "degree-prior")] == ["degree-prior"]
+    assert not (tmp_path / "embeddings/hgt/seed-0" / FILE).exists()
+
+
+def test_seeds_of_folds_are_folds_and_test_every_treatment_once(tmp_path: Path, done_here: list[str]) -> None:
+    folds = SETTINGS.but(split=SETTINGS.split.but(kind="folds", num_folds=4))
+    found = finished(tmp_path, "degree-prior,common-neighbours", settings=folds, seeds=tuple(range(5)))
+    tables = [pl.read_parquet(found.scored["degree-prior", seed].folder / PAIRS) for seed in range(5)]
+    tested = pl.concat(tables[:4]).select("drug_key", "disease_key")
+    assert len(tested) == len(tested.unique()) == len(found.graph.pairs(found.graph.roles.treats))
+    assert not tables[4].select("drug_key", "disease_key").equals(tables[0].select("drug_key", "disease_key"))
+    rows = summarise(found, "degree-prior")
+    assert rows[1].stability is not None
+    markdown = write_pages(found, rows, "degree-prior")[1].read_text()
+    assert "of 4 in a set: 0 of set 0, 1 of set 0, 2 of set 0, 3 of set 0, 0 of set 1." in markdown
+    third = SETTINGS.but(split=SETTINGS.split.but(kind="folds", num_folds=4, fold=3))
+    with pytest.raises(ConfigError, match="every seed tests its own fold"):
+        finished(tmp_path, "degree-prior", settings=third)
+
+
+def test_a_row_can_be_done_again_from_its_manifest(
+    tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "run_watched", study.run_watched)
+    found = finished(tmp_path / "out", "hgt-decoder,degree-prior", seeds=(1,))
+    manifest = found.scored["hgt-decoder", 1].folder / MANIFEST
+    for at in (manifest, tmp_path / "out/embeddings/hgt/seed-1" / MANIFEST):
+        result = CliRunner().invoke(app, ["benchmark", "repeat", str(at), "--json"])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["alike"]
+    assert done_here[-2:] == ["hgt-decoder, seed 1", "training hgt, seed 1"]
+    kept = CliRunner().invoke(app, ["benchmark", "repeat", str(manifest), "--out", str(tmp_path / "again")])
+    assert "Scores bit for bit alike: yes." in kept.output
+    assert (tmp_path / "again" / PAIRS).is_file()
+    # A figure that does not come out again is told.
+    record = json.loads(manifest.read_text())
+    record["results"]["metrics"]["auprc"]["value"] += 0.01
+    manifest.write_text(json.dumps(record))
+    other = CliRunner().invoke(app, ["benchmark", "repeat", str(manifest)])
+    assert other.exit_code == 1
+    assert "Not the same." in other.output
+    # Embeddings that have been made again otherwise are refused, and so are manifests that do not tell the task.
+    longer = SETTINGS.but(embed=SETTINGS.embed.but(num_epochs=4))
+    finished(tmp_path / "out", "hgt-decoder", seeds=(1,), settings=longer)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / MANIFEST).write_text(json.dumps(record))
+    for at, told in (
+        (tmp_path / "old" / MANIFEST, "are not those that were asked for"),
+        (tmp_path / "none" / MANIFEST, "none"),
+        (treatments_of(tmp_path), "is no manifest of rxweave benchmark quality"),
+    ):
+        refused = CliRunner().invoke(app, ["benchmark", "repeat", str(at)])
+        assert isinstance(refused.exception, RxweaveError)
+        assert told in str(refused.exception)
+    changed = {**record, "task": {**record["task"], "inputs": ["0" * 64]}}
+    (tmp_path / "old" / MANIFEST).write_text(json.dumps(changed))
+    with pytest.raises(RxweaveError, match="are not those that were asked for: their SHA-256"):
+        again.repeat(tmp_path / "old" / MANIFEST, tmp_path / "new", study.NO_LIMITS, tell=quiet)
+
+
+def test_ctrl_c_leaves_what_is_finished_and_the_same_command_goes_on(tmp_path: Path, done_here: list[str]) -> None:
+    """Among what is imported, polars alone would have the wait for a worker go on (pola-rs/polars#21739)."""
+    words = ["benchmark", "quality", "--kg", "demo:400", "--seeds", "1", "--out", str(tmp_path), "--methods"]
+    assert CliRunner().invoke(app, [*words, "degree-prior"]).exit_code == 0
+    words = [sys.executable, "-m", "rxweave", *words, "degree-prior,node2vec", "-o", "walks.num_walks=2000"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until = time.monotonic() + 180
+    while not (tmp_path / "methods/node2vec/seed-0/progress.txt").exists():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "1 of 2 are finished already" in output
+    assert "the same command goes on from there" in output
+    assert not json.loads((tmp_path / "quality.json").read_text())["complete"]
+    assert "Not complete: the same command goes on." in (tmp_path / "quality.md").read_text()
+    assert (tmp_path / "methods/degree-prior/seed-0" / MANIFEST).is_file()
+    assert not (tmp_path / "methods/node2vec/seed-0" / MANIFEST).exists()
 
 
 def test_one_split_for_all_seeds_leaves_the_training_alone_to_vary(tmp_path: Path, done_here: list[str]) -> None:

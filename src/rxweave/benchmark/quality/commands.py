@@ -99,3 +99,52 @@ def quality(
         typer.echo(f"Written: {', '.join(map(str, paths))}")
     if not study.complete:
         raise typer.Exit(1 if study.failures else _STOPPED)
+
+
+def repeat(
+    manifest: Annotated[Path, typer.Argument(help="manifest.json of a row: methods/METHOD/seed-N/ in its --out.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for what comes of it (default: none, it is compared and forgotten).")
+    ] = None,
+    max_memory_gb: Annotated[
+        float | None, typer.Option(help="Stop it when it holds more, in 10^9 bytes (default: 80 % of what is free).")
+    ] = None,
+    time_limit: Annotated[float, typer.Option(help="Stop it after this many seconds.")] = 6 * 3600.0,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Do one row of `rxweave benchmark quality` again from its manifest, and set what comes of it beside the record.
+
+    Paths in the manifest are as they were given: start it from the same folder. Exit code 1 if a figure is another.
+    """
+    import tempfile
+
+    from rxweave.artifacts import plain
+    from rxweave.benchmark.measure import default_limits
+    from rxweave.benchmark.quality.repeat import repeat as done_again
+    from rxweave.benchmark.tables import Sheet, print_sheets
+
+    with tempfile.TemporaryDirectory() as forgotten:
+        found = done_again(
+            manifest,
+            Path(forgotten) if out is None else out,
+            default_limits(max_memory_gb, time_limit),
+            tell=lambda sentence: typer.echo(f"  {sentence}", err=True),
+        )
+    if as_json:
+        typer.echo(json.dumps({**plain(found), "alike": found.alike}, indent=2))
+    else:
+        lines = tuple(
+            (name, *(f"{value:.6g}" if isinstance(value, float) else str(value) for value in both))
+            for name, both in found.values.items()
+        )
+        notes = (
+            []
+            if found.scores_alike is None
+            else [f"Scores bit for bit alike: {'yes' if found.scores_alike else 'no'}."]
+        )
+        notes += [f"Not as it was then: {'; '.join(found.reasons)}."] if found.reasons else []
+        print_sheets([Sheet(found.title, ("measure", "recorded", "now"), lines, tuple(notes))])
+        typer.echo("The same." if found.alike else "Not the same.")
+    if not found.alike:
+        raise typer.Exit(1)

@@ -65,8 +65,15 @@ OURS = (
     ),
     Method(
         "hgt-xgb",
-        "The ranker with HGT embeddings and degrees alone: no paths, no profiles.",
+        "The ranker with HGT embeddings and degrees alone: XGBoost, linear and bilinear member; no paths, no profiles.",
         _ranker(_hgt_only),
+        needs="hgt",
+        decided_by=("rank",),
+    ),
+    Method(
+        "hgt-trees",
+        "XGBoost alone on degrees and likeness, by HGT embeddings, to drugs and diseases of known treatments.",
+        _ranker(_trees_on("degrees", "neighbours")),
         needs="hgt",
         decided_by=("rank",),
     ),

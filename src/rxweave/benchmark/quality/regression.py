@@ -22,6 +22,7 @@ def hadamard_scores(
     drugs: Float32[np.ndarray, "drugs dim"],
     diseases: Float32[np.ndarray, "diseases dim"],
     split: Split,
+    training: Graph,
     settings: LogisticSettings,
     *,
     seed: int,
@@ -30,10 +31,10 @@ def hadamard_scores(
 
     It learns from the training pairs and pairs drawn as unknown; of the penalties the one is taken that ranks the
     validation pairs best (mean reciprocal rank, both sides). Vectors are scaled to length 1, and each product to
-    standard deviation 1 over the rows learnt from.
+    standard deviation 1 over the rows learnt from. Raises LeakError when a training pair is held out.
     """
     a, b = _unit(drugs), _unit(diseases)
-    rows = _rows(split, len(a), len(b), settings, seed=seed)
+    rows = _rows(split, training, settings, seed=seed)
     features = a[rows[:, 0]] * b[rows[:, 1]]
     spread = features.std(axis=0) + 1e-12
     fitted = _fit(features / spread, len(split.train), settings.penalties)
@@ -44,6 +45,7 @@ def concat_scores(
     drugs: Float32[np.ndarray, "drugs dim"],
     diseases: Float32[np.ndarray, "diseases dim"],
     split: Split,
+    training: Graph,
     settings: LogisticSettings,
     *,
     seed: int,
@@ -54,7 +56,7 @@ def concat_scores(
     disease gets the same order of drugs.
     """
     a, b = _unit(drugs), _unit(diseases)
-    rows = _rows(split, len(a), len(b), settings, seed=seed)
+    rows = _rows(split, training, settings, seed=seed)
     features = np.concatenate([a[rows[:, 0]], b[rows[:, 1]]], axis=1)
     spread = features.std(axis=0) + 1e-12
     scores = []
@@ -64,12 +66,13 @@ def concat_scores(
     return _best_of(scores, split)
 
 
-def _rows(split: Split, num_drugs: int, num_diseases: int, settings: LogisticSettings, *, seed: int) -> Pairs:
+def _rows(split: Split, training: Graph, settings: LogisticSettings, *, seed: int) -> Pairs:
     """The training pairs, then as many times others as are set, drawn as the ranker draws them."""
+    check_training_rows(split.train, split, training)
     drawn = uniform_negatives(
         split.train,
-        num_drugs=num_drugs,
-        num_diseases=num_diseases,
+        num_drugs=training.num_of(training.roles.drug),
+        num_diseases=training.num_of(training.roles.disease),
         ratio=settings.negatives_per_positive,
         rng=np.random.default_rng(seed),
     )
@@ -106,11 +109,10 @@ def _unit(vectors: Float32[np.ndarray, "nodes dim"]) -> Float[np.ndarray, "nodes
 
 def _on_hgt(training: Graph, split: Split, seed: int, context: Context, *, product: bool) -> Scores:
     assert context.vectors is not None
-    check_training_rows(split.train, split, training)
     vectors = context.vectors.of_nodes
     drugs, diseases = (vectors[training.rows_of(role)] for role in (training.roles.drug, training.roles.disease))
     fit = hadamard_scores if product else concat_scores
-    return fit(drugs, diseases, split, context.peers.logistic, seed=seed)
+    return fit(drugs, diseases, split, training, context.peers.logistic, seed=seed)
 
 
 def _hadamard(training: Graph, split: Split, seed: int, context: Context) -> Scores:

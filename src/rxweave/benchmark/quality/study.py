@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -17,14 +16,16 @@ from rxweave.benchmark.quality.settings import BaselineSettings
 from rxweave.benchmark.quality.task import PROGRESS, Task
 from rxweave.benchmark.quality.vectors import FILE, WITHOUT_EFFECT, find_runs
 from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
-from rxweave.config import RunSettings
+from rxweave.config import RunSettings, SplitSettings
+from rxweave.embed.feature_file import file_sha256
 from rxweave.errors import ConfigError
 from rxweave.graph.build import Graph
-from rxweave.graph.leaks import check_no_leaks
+from rxweave.graph.leaks import check_no_leaks, parts_fingerprint
 from rxweave.graph.make_split import make_split
 from rxweave.graph.split import Split, training_graph
 from rxweave.kg.tables import KnowledgeGraph
 from rxweave.pipeline import load
+from rxweave.process import heed_ctrl_c
 
 NO_LIMITS = Limits(None, float("inf"))
 PATIENCE = 30.0
@@ -51,8 +52,17 @@ class Plan:
     """Do everything again, finished or not."""
     command: str = ""
 
-    def split_of(self, seed: int) -> int:
-        return seed if self.split_seed is None else self.split_seed
+    def split_of(self, seed: int) -> tuple[SplitSettings, int]:
+        """Give the settings and the seed of the split of a seed; of folds, the seeds take one after the other.
+
+        Then the seeds 0 to k − 1 are the k folds of one set, in which each treatment is tested once, the next k those
+        of another set.
+        """
+        split = self.settings.split
+        if split.kind != "folds":
+            return split, seed if self.split_seed is None else self.split_seed
+        of_set = seed // split.num_folds if self.split_seed is None else self.split_seed
+        return split.but(fold=seed % split.num_folds), of_set
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +93,22 @@ def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
         raise ConfigError(
             f"There are {len(plan.seeds)} seeds, {plan.jobs} jobs and {plan.threads} threads; each must be 1 or more."
         )
+    if plan.settings.split.fold:
+        raise ConfigError(
+            f"split.fold is {plan.settings.split.fold}, and here every seed tests its own fold: seed 3 tests fold 3. "
+            "Leave split.fold out; --first-seed and --seeds choose."
+        )
     kg, graph = load(plan.settings)
-    splits = {seed: make_split(graph, plan.settings.split, seed=plan.split_of(seed)) for seed in plan.seeds}
+    splits = {}
+    for seed in plan.seeds:
+        of_split, split_seed = plan.split_of(seed)
+        splits[seed] = make_split(graph, of_split, seed=split_seed)
     for split in splits.values():
         check_no_leaks(training_graph(graph, split), split)
     found = find_runs(plan.runs, splits, graph, plan.settings.embed)
-    trainings, scorings = _tasks(plan, tuple(file.sha256 for file in kg.report.files), found)
+    marks = {seed: parts_fingerprint(split, graph) for seed, split in splits.items()}
+    trainings, scorings = _tasks(plan, tuple(file.sha256 for file in kg.report.files), marks, found)
+    trained_here = {task.folder: task for task in trainings}
     first = [task for task in scorings if task.vectors is None]
     after = [task for task in scorings if task.vectors is not None]
     done: dict[Task, dict[str, Any]] = {}
@@ -96,7 +116,13 @@ def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
     complete = True
     try:
         for tasks in (first, trainings, after):
-            possible = [task for task in tasks if _has_vectors(task, failures)]
+            possible = []
+            for task in tasks:
+                training = None if task.vectors is None else trained_here.get(task.vectors)
+                if training is None or training in done:
+                    possible.append(task)
+                else:  # whatever lies in that folder is of another training
+                    failures[task.title] = "its embeddings could not be trained"
             _do_all(possible, plan, done, failures, tell)
     except KeyboardInterrupt:
         tell("Ctrl-C: what is finished is kept; the same command goes on from there.")
@@ -111,43 +137,44 @@ def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
     )  # fmt: skip
 
 
-def _tasks(plan: Plan, inputs: tuple[str, ...], found: dict[int, Path]) -> tuple[list[Task], list[Task]]:
+def _tasks(
+    plan: Plan, inputs: tuple[str, ...], marks: dict[int, str], found: dict[int, Path]
+) -> tuple[list[Task], list[Task]]:
     """The trainings that methods need and no finished run has, and a scoring for each method and seed."""
     trainings: dict[tuple[Kind, int], Task] = {}
     scorings = []
     for method in plan.methods:
         for seed in plan.seeds:
+            split, split_seed = plan.split_of(seed)
             task = Task(
-                "score", method.name, seed, plan.split_of(seed), plan.settings, plan.peers,
-                method.settings(plan.settings, plan.peers), inputs, plan.out / "methods" / method.name / f"seed-{seed}",
-                threads=plan.threads, command=plan.command,
+                "score", method.name, seed, split_seed, plan.settings.but(split=split), plan.peers,
+                method.settings(plan.settings, plan.peers), inputs, marks[seed],
+                plan.out / "methods" / method.name / f"seed-{seed}", threads=plan.threads, command=plan.command,
             )  # fmt: skip
             if method.needs == "hgt" and seed in found:
-                task = replace(task, vectors=found[seed], vectors_mark=_sha256(found[seed] / FILE))
+                task = replace(task, vectors=found[seed], vectors_mark=file_sha256(found[seed] / FILE))
             elif method.needs is not None:
-                training = trainings.setdefault((method.needs, seed), _training(plan, method.needs, seed, inputs))
+                key = method.needs, seed
+                if key not in trainings:
+                    trainings[key] = _training(plan, method.needs, task)
+                training = trainings[key]
                 task = replace(task, vectors=training.folder, vectors_mark=training.fingerprint)
             scorings.append(task)
     return list(trainings.values()), scorings
 
 
-def _training(plan: Plan, kind: Kind, seed: int, inputs: tuple[str, ...]) -> Task:
+def _training(plan: Plan, kind: Kind, scoring: Task) -> Task:
+    """The training of the embeddings that a scoring needs."""
     embed = plan.settings.embed
     if kind == "hgt-constant":
         embed = embed.but(features="constant", on_collapse="warn")
-    return Task(
-        "train", kind, seed, plan.split_of(seed), plan.settings.but(embed=embed), plan.peers,
-        {"embed": embed.model_dump(mode="json", exclude=WITHOUT_EFFECT)}, inputs,
-        plan.out / "embeddings" / kind / f"seed-{seed}", threads=plan.threads, command=plan.command,
+    decides = embed.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    if embed.feature_file is not None:  # its content decides, wherever it lies
+        decides["feature_file"] = file_sha256(Path(embed.feature_file))
+    return replace(
+        scoring, kind="train", name=kind, settings=scoring.settings.but(embed=embed), decides={"embed": decides},
+        folder=plan.out / "embeddings" / kind / f"seed-{scoring.seed}",
     )  # fmt: skip
-
-
-def _has_vectors(task: Task, failures: dict[str, str]) -> bool:
-    """Whether the embeddings that a task needs are there; if not, that is why it fails."""
-    if task.vectors is None or (task.vectors / FILE).is_file():
-        return True
-    failures[task.title] = "its embeddings could not be trained"
-    return False
 
 
 def _do_all(
@@ -167,6 +194,7 @@ def _do_all(
     if len(left) < len(tasks):
         tell(f"{len(tasks) - len(left)} of {len(tasks)} are finished already in {plan.out}.")
     stop = threading.Event()
+    heed_ctrl_c()
     pool = ThreadPoolExecutor(plan.jobs)
     try:
         futures = {pool.submit(_do, task, plan, stop, tell): task for task in left}
@@ -219,11 +247,6 @@ def _told(record: dict[str, Any]) -> str:
         results["metrics"][f"{side}"]["mrr"]["value"] for side in ("diseases_given_drug", "drugs_given_disease")
     )
     return f"disease MRR {disease:.3f}, drug MRR {drug:.3f} ({spent})"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def default_threads(jobs: int) -> int:

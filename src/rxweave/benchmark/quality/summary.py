@@ -18,19 +18,27 @@ from rxweave.benchmark.quality.task import PAIRS, SCORES, Task
 from rxweave.errors import ConfigError
 from rxweave.rank.bootstrap import Estimate
 from rxweave.rank.compare import PairedDifference, holm
-from rxweave.rank.pair_table import Side, compare_tables, over_seeds
+from rxweave.rank.pair_table import Side, compare_precision, compare_tables, over_seeds
 from rxweave.rank.stability import rank_correlation, top_overlap
 
+POOLED = "auprc"
 METRICS: dict[str, tuple[Side, str]] = {
     "disease_mrr": ("disease", "mrr"),
+    "disease_hits_at_1": ("disease", "at_1"),
+    "disease_hits_at_3": ("disease", "at_3"),
     "disease_hits_at_10": ("disease", "at_10"),
+    "disease_recall_at_50": ("disease", "at_50"),
+    "disease_recall_at_100": ("disease", "at_100"),
+    "auprc_per_drug": ("disease", "precision"),
     "drug_mrr": ("drug", "mrr"),
+    "drug_hits_at_1": ("drug", "at_1"),
+    "drug_hits_at_3": ("drug", "at_3"),
     "drug_hits_at_10": ("drug", "at_10"),
     "drug_recall_at_50": ("drug", "at_50"),
     "drug_recall_at_100": ("drug", "at_100"),
     "auprc_per_disease": ("drug", "precision"),
 }
-COMPARED = ("disease_mrr", "disease_hits_at_10", "drug_mrr", "drug_recall_at_50", "auprc_per_disease")
+COMPARED = ("disease_mrr", "disease_hits_at_10", "drug_mrr", "drug_recall_at_50", "auprc_per_disease", POOLED)
 STABLE_TOPS = (100, 1_000)
 NOISE = 0.05
 """Adjusted p-value from which on a difference is not told from noise."""
@@ -71,19 +79,22 @@ class MethodRow:
     about: str
     seeds: tuple[int, ...]
     estimates: dict[str, Estimate]
-    """Over all test pairs of all seeds; the intervals draw queries again."""
+    """Over all test pairs of all seeds; the intervals draw diseases again."""
     spread: dict[str, float]
     """Standard deviation of each metric between seeds; empty with one."""
     top_of_matrix: list[dict[str, Any]]
     """For each n: mean over seeds of recall, negatives' recall and entropies."""
     one_to_one: dict[str, float]
     stability: Stability | None
+    """Over pairs of seeds, or of folds: what hangs on the training part and the random choices."""
     differences: tuple[Difference, ...]
     seconds: float
     """Mean over seeds, the training of its embeddings left out."""
     training_seconds: float | None
     """Mean of what the training of its embeddings took, where that was done here."""
     peak_gb: float | None
+    training_peak_gb: float | None
+    """The most that the training of its embeddings held, where that was done here."""
     geometry: tuple[str, ...]
     """The verdict on the geometry of its embeddings, per seed, where they were trained here."""
 
@@ -123,7 +134,6 @@ def _row(
     singles = [over_seeds([table], seed=0, num_bootstraps=2, metrics=METRICS) for table in tables]
     trained = [study.trained.get((str(method.needs), seed)) for seed in seeds]
     training = [record["cost"]["seconds"] for record in trained if record is not None]
-    peaks = [record["cost"]["peak_gb"] for record in records if record["cost"]["peak_gb"] is not None]
     return MethodRow(
         method=method.name,
         about=method.about,
@@ -140,9 +150,14 @@ def _row(
         differences=tuple(differences.get(method.name, ())),
         seconds=mean(record["cost"]["seconds"] for record in records),
         training_seconds=mean(training) if training else None,
-        peak_gb=max(peaks) if peaks else None,
+        peak_gb=_most(records),
+        training_peak_gb=_most([record for record in trained if record is not None]),
         geometry=tuple(record["results"]["geometry"] for record in trained if record is not None),
     )
+
+
+def _most(records: Sequence[dict[str, Any]]) -> float | None:
+    return max((each["cost"]["peak_gb"] for each in records if each["cost"]["peak_gb"] is not None), default=None)
 
 
 def _means(tops: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -167,7 +182,11 @@ def _differences(
             both = [s for s in study.plan.seeds if (name, s) in tables and (reference, s) in tables]
             if name != reference and both:
                 ours, theirs = ([tables[which, seed] for seed in both] for which in (name, reference))
-                compared[name] = compare_tables(ours, theirs, *METRICS[metric], seed=0)
+                compared[name] = (
+                    compare_precision(ours, theirs, seed=0)
+                    if metric == POOLED
+                    else compare_tables(ours, theirs, *METRICS[metric], seed=0)
+                )
         adjusted = holm([paired.p_value for paired in compared.values()])
         for (name, paired), p_value in zip(compared.items(), adjusted, strict=True):
             found[name].append(Difference(metric, paired, p_value))

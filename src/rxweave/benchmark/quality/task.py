@@ -37,6 +37,8 @@ class Task:
     """The settings that its outcome depends on."""
     inputs: tuple[str, ...]
     """SHA-256 of each file of the graph."""
+    split_mark: str
+    """The `leaks.parts_fingerprint` of its split: settings may name files, and what these hold may change."""
     folder: Path
     vectors: Path | None = None
     """The folder of the embeddings that a method uses."""
@@ -60,7 +62,7 @@ class Task:
             # Files are known by their content, wherever they lie.
             "load": self.settings.load.model_dump(mode="json", exclude={"kg"} if self.inputs else None),
             "graph_seed": self.settings.seed,
-            "split": self.settings.split.model_dump(mode="json"),
+            "split": [self.settings.split.model_dump(mode="json"), self.split_mark],
             "settings": dict(self.decides),
             "inputs": self.inputs,
             "embeddings": self.vectors_mark,
@@ -74,11 +76,16 @@ class Task:
         found = read_record(self.folder)
         return found if found is not None and found.get("fingerprint") == self.fingerprint else None
 
-    def argv(self) -> list[str]:
-        """Give the command line that does it in a new process."""
+    def plain(self) -> dict[str, Any]:
+        """Give it as plain values for JSON: what `from_json` reads back."""
         asked = {**vars(self), "settings": self.settings.model_dump(mode="json")}
         asked["peers"] = self.peers.model_dump(mode="json")
-        return [sys.executable, "-m", "rxweave.benchmark.quality.worker", json.dumps(plain(asked))]
+        told: dict[str, Any] = plain(asked)
+        return told
+
+    def argv(self) -> list[str]:
+        """Give the command line that does it in a new process."""
+        return [sys.executable, "-m", "rxweave.benchmark.quality.worker", json.dumps(self.plain())]
 
     @classmethod
     def from_json(cls, text: str) -> Task:

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from rxweave.config import EmbedSettings, RunSettings
 from rxweave.embed.decoder import DistMult
+from rxweave.embed.feature_file import FEATURES_KEY, file_sha256
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import write_history
 from rxweave.embed.model_file import load_model, save_model
@@ -140,6 +141,8 @@ def _refuse(folder: Path, about: Mapping[str, str], splits: Mapping[int, Split],
 def _check_settings(folder: Path, about: Mapping[str, str], asked: EmbedSettings) -> None:
     made = EmbedSettings(**json.loads(about["settings"])).model_dump(exclude=WITHOUT_EFFECT)
     wanted = asked.model_dump(exclude=WITHOUT_EFFECT)
+    if made["feature_file"] is not None and asked.feature_file is not None:  # known by content, wherever it lies
+        made["feature_file"], wanted["feature_file"] = about.get(FEATURES_KEY), file_sha256(Path(asked.feature_file))
     other = [name for name in wanted if made[name] != wanted[name]]
     if other:
         raise ConfigError(

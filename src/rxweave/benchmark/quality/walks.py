@@ -177,7 +177,7 @@ def _skip_gram(walks, table, vectors, contexts, window, num_negatives, rate, fir
 def _node2vec(training: Graph, split: Split, seed: int, context: Context) -> Scores:
     vectors = node2vec(training, context.peers.walks, seed=seed, tell=context.tell)
     drugs, diseases = (vectors[training.rows_of(role)] for role in (training.roles.drug, training.roles.disease))
-    return hadamard_scores(drugs, diseases, split, context.peers.logistic, seed=seed)
+    return hadamard_scores(drugs, diseases, split, training, context.peers.logistic, seed=seed)
 
 
 WALKS = (

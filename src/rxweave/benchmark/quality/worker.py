@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,12 @@ from rxweave.benchmark.machine import Since, machine
 from rxweave.benchmark.memory import forget_peak, peak, resident
 from rxweave.benchmark.quality.catalogue import METHODS
 from rxweave.benchmark.quality.method import Context, Scores
-from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, Task, code_sha256
-from rxweave.benchmark.quality.vectors import read_vectors, train_vectors
-from rxweave.errors import RxweaveError, TrainingError
+from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, Task, code_sha256, read_record
+from rxweave.benchmark.quality.vectors import FILE, read_vectors, train_vectors
+from rxweave.embed.feature_file import file_sha256
+from rxweave.errors import InputError, RxweaveError, TrainingError
 from rxweave.graph.build import Graph
-from rxweave.graph.leaks import check_no_leaks, split_fingerprint
+from rxweave.graph.leaks import check_no_leaks, parts_fingerprint, split_fingerprint
 from rxweave.graph.make_split import make_split
 from rxweave.graph.split import Split, training_graph
 from rxweave.pipeline import load
@@ -40,14 +42,17 @@ MOST_KEPT = 20_000_000
 def do(task: Task) -> None:
     """Load, split, prove that nothing leaks, then score or train, and write what came of it."""
     torch.set_num_threads(task.threads)
-    _, graph = load(task.settings)
+    kg, graph = load(task.settings)
+    _check_inputs(task, tuple(file.sha256 for file in kg.report.files))
     split = make_split(graph, task.settings.split, seed=task.split_seed)
     training = training_graph(graph, split)
     check_no_leaks(training, split)
+    _check_split(task, parts_fingerprint(split, graph))
     task.folder.mkdir(parents=True, exist_ok=True)
     (task.folder / MANIFEST).unlink(missing_ok=True)
     mine = task.settings.but(seed=task.seed)
     if task.kind == "train":
+        (task.folder / FILE).unlink(missing_ok=True)  # no older vectors where this training is expected
         since, started = _begin()
         results = train_vectors(training, split, mine, task.folder, _teller(task))
         cost = _cost(since, started)
@@ -73,6 +78,7 @@ def do(task: Task) -> None:
             "inputs_sha256": task.inputs,
             "split": {
                 "fingerprint": split_fingerprint(split, training),
+                "parts": task.split_mark,
                 "train": len(split.train),
                 "valid": len(split.valid),
                 "test": len(split.test),
@@ -84,6 +90,7 @@ def do(task: Task) -> None:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "cost": cost,
             "results": results,
+            "task": task.plain(),
         },
     )
     (task.folder / PROGRESS).unlink(missing_ok=True)
@@ -91,7 +98,7 @@ def do(task: Task) -> None:
 
 def _score(task: Task, graph: Graph, training: Graph, split: Split) -> tuple[dict[str, Any], dict[str, Any]]:
     method = METHODS[task.name]
-    vectors = None if task.vectors is None else read_vectors(task.vectors, training, split)
+    vectors = None if task.vectors is None else read_vectors(_checked(task), training, split)
     context = Context(task.settings.but(seed=task.seed), task.peers, vectors, task.threads, _teller(task))
     since, started = _begin()
     scores = method.score(training, split, task.seed, context)
@@ -108,6 +115,37 @@ def _score(task: Task, graph: Graph, training: Graph, split: Split) -> tuple[dic
         "one_to_one": one_to_one(scores, split.test, split.known, seed=task.split_seed),
     }
     return results, cost
+
+
+def _check_inputs(task: Task, found: tuple[str, ...]) -> None:
+    if found != tuple(task.inputs):
+        raise InputError(
+            f"{task.title}: the files of {task.settings.load.kg} are not those that were asked for: their SHA-256 "
+            f"{', '.join(each[:12] for each in found)} should be {', '.join(each[:12] for each in task.inputs)}. Use "
+            "the same files, or give the command of the whole benchmark again."
+        )
+
+
+def _check_split(task: Task, found: str) -> None:
+    if found != task.split_mark:
+        raise InputError(
+            f"{task.title}: the split is not the one that was asked for ({found[:12]}, not {task.split_mark[:12]}): a "
+            "file it is read from has changed meanwhile. Give the same command again."
+        )
+
+
+def _checked(task: Task) -> Path:
+    """The folder of the embeddings, which are those that the task names."""
+    folder = task.vectors
+    assert folder is not None  # who asks has made sure
+    record = read_record(folder)
+    mark = file_sha256(folder / FILE) if record is None else record.get("fingerprint")
+    if task.vectors_mark not in (mark, file_sha256(folder / FILE)):
+        raise InputError(
+            f"{task.title}: the embeddings in {folder} are not those that were asked for; they have been made again "
+            "with other settings or files. Give the command of the whole benchmark again."
+        )
+    return folder
 
 
 def _check(name: str, scores: Scores, training: Graph) -> None:
