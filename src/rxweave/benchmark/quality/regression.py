@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from rxweave.benchmark.quality.method import Context, Method, Scores
 from rxweave.benchmark.quality.settings import LogisticSettings
+from rxweave.benchmark.quality.validation import mrr_of_valid
 from rxweave.graph.build import Graph
-from rxweave.graph.filtered_ranks import expected_ranks
 from rxweave.graph.leaks import check_training_rows
 from rxweave.graph.pairs import Pairs
 from rxweave.graph.split import Split
@@ -91,14 +91,8 @@ def _fit(
 
 
 def _best_of(matrices: list[Scores], split: Split) -> Scores:
-    """The matrix that ranks the validation pairs best; the test pairs are not looked at."""
-
-    def rank_of_valid(scores: Scores) -> float:
-        known = split.before_test
-        drug_side = expected_ranks(scores.T, split.valid[:, ::-1], known[:, ::-1])
-        return float((1 / drug_side).mean() + (1 / expected_ranks(scores, split.valid, known)).mean())
-
-    return max(matrices, key=rank_of_valid) if len(split.valid) else matrices[-1]
+    """The matrix that ranks the validation pairs best."""
+    return max(matrices, key=lambda scores: mrr_of_valid(scores, split)) if len(split.valid) else matrices[-1]
 
 
 def _unit(vectors: Float32[np.ndarray, "nodes dim"]) -> Float[np.ndarray, "nodes dim"]:

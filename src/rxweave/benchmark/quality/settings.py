@@ -27,13 +27,20 @@ class TripleSettings(Settings):
     """TransE, DistMult, ComplEx and RotatE through PyKEEN."""
 
     embedding_dim: int = Field(128, ge=1, description="Numbers per entity (complex ones for ComplEx and RotatE).")
-    num_epochs: int = Field(10, ge=1, description="Passes over all facts.")
+    num_epochs: int = Field(
+        10, ge=1, description="Passes over all facts; the validation pairs choose after which to score."
+    )
     batch_size: int = Field(4096, ge=1, description="Facts in a batch.")
     learning_rate: float = Field(0.005, gt=0, description="Learning rate of Adam.")
     num_negatives: int = Field(16, ge=1, description="Corrupted facts per fact.")
     negatives: Literal["typed", "any"] = Field(
         "typed",
         description="What replaces an end of a fact: a node of its type, or any node, which is PyKEEN's default.",
+    )
+    loss: Literal["usual", "softmax"] = Field(
+        "usual",
+        description="usual: logistic for products, self-adversarial for distances; softmax: a fact against its "
+        "negatives.",
     )
 
 

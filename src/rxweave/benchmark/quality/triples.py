@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rxweave.benchmark.quality.method import Context, Method, Scores
+from rxweave.benchmark.quality.validation import mrr_of_valid
 from rxweave.embed.memory import freed_memory_kept
 from rxweave.embed.treatment_scores import scored_relations
 from rxweave.errors import TrainingError
@@ -26,6 +27,8 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The loss of each: self-adversarial negatives for distances (Sun et al. 2019), logistic for products (Trouillon et al.
 2016)."""
+SOFTMAX: tuple[str, dict[str, Any]] = ("infonce", {"margin": 0.0, "log_adversarial_temperature": 0.0})
+"""Cross-entropy of the fact against its negatives (Lacroix, Usunier & Obozinski 2018), drawn ones here."""
 CHANGED: dict[str, dict[str, Any]] = {
     "DistMult": {"regularizer": None, "entity_constrainer": None},
     "ComplEx": {
@@ -42,21 +45,17 @@ unbound."""
 
 
 def _scores(model_name: str) -> Callable[[Graph, Split, int, Context], Scores]:
-    def score(training: Graph, _split: Split, seed: int, context: Context) -> Scores:
+    def score(training: Graph, split: Split, seed: int, context: Context) -> Scores:
         # PyKEEN draws from torch's own generator, and importing it raises deprecation warnings of its dependencies.
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _train_and_score(model_name, training, seed, context)
+            return _train_and_score(model_name, training, split, seed, context)
 
     return score
 
 
-def _train_and_score(model_name: str, training: Graph, seed: int, context: Context) -> Scores:
-    """Train without looking at any held-out pair, for as many epochs as are set, and score all pairs.
-
-    Of several relations that mean treatment each is brought to mean 0 and deviation 1 and weighs by its facts, as the
-    scores of our own decoder are.
-    """
+def _train_and_score(model_name: str, training: Graph, split: Split, seed: int, context: Context) -> Scores:
+    """Train for as many epochs as are set, and give the scores of the one that ranks the validation pairs best."""
     from pykeen.models import model_resolver
     from pykeen.sampling import BasicNegativeSampler
     from pykeen.training import SLCWATrainingLoop, TrainingCallback
@@ -65,14 +64,21 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
     from rxweave.benchmark.quality.typed_negatives import TypedNegatives
 
     settings = context.peers.triples
+    best: list[tuple[float, Scores]] = []
 
-    class Telling(TrainingCallback):
+    class Choosing(TrainingCallback):
         def post_epoch(self, epoch: int, epoch_loss: float, **_: object) -> None:
-            context.tell(f"epoch {epoch} of {settings.num_epochs}, loss {epoch_loss:.4f}")
+            scores = _score_treatments(model, training, model_name)
+            found = mrr_of_valid(scores, split)
+            if not best or found > best[0][0] or not len(split.valid):
+                best[:] = [(found, scores)]
+            told = f"epoch {epoch} of {settings.num_epochs}, loss {epoch_loss:.4f}, MRR of validation pairs {found:.4f}"
+            context.tell(told)
+            model.train()
 
     triples = np.concatenate([np.insert(facts, 1, r, axis=0).T for r, facts in enumerate(training.facts)])
     factory = CoreTriplesFactory(triples, training.num_nodes, len(training.relations))
-    loss, loss_settings = LOSSES[model_name]
+    loss, loss_settings = SOFTMAX if settings.loss == "softmax" else LOSSES[model_name]
     model: Any = model_resolver.make(
         model_name,
         triples_factory=factory,
@@ -103,8 +109,15 @@ def _train_and_score(model_name: str, training: Graph, seed: int, context: Conte
             use_tqdm_batch=False,
             num_workers=0,
             pin_memory=False,
-            callbacks=Telling(),  # type: ignore[no-untyped-call]  # of PyKEEN
+            callbacks=Choosing(),  # type: ignore[no-untyped-call]  # of PyKEEN
         )
+    return best[0][1]
+
+
+def _score_treatments(model: Any, training: Graph, model_name: str) -> Scores:
+    """Score all pairs; of several relations that mean treatment each is brought to mean 0 and deviation 1 and weighs
+    by its facts, as the scores of our own decoder are.
+    """
     weights = scored_relations(training)
     size = training.num_of(training.roles.drug), training.num_of(training.roles.disease)
     total = np.zeros(size, np.float32)
