@@ -21,7 +21,7 @@ TOP += ["leads", "rank_command", "finished_commands", "cli", "__main__"]
 TOP += ["added_nodes", "added_command", "embed_command"]
 TOP += ["finished_report", "report_command", "finished_ablation", "ablation_command"]
 TOP += ["explain_run", "explain_command"]
-TOP += ["matrix_slice", "process", "orchestration"]
+TOP += ["claim", "matrix_slice", "process", "orchestration"]
 TOP += ["finished_tuning", "tune_command"]
 """Stand above the stages; no stage may import them."""
 HEAVY = ["torch", "polars", "numpy", "scipy", "sklearn", "xgboost", "pydantic", "rich.table", "matplotlib"]

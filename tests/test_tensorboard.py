@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def test_an_epoch_is_losses_ranks_rates_times_and_memory_and_nothing_unmeasured(
         "memory/held_gb": 2.0,
         "memory/peak_gb": 3.0,
     }
+
+
+def test_the_rank_of_held_out_treatments_is_told_where_it_was_measured() -> None:
+    assert scalars(replace(EPOCH, held_out=0.4))["training/held_out_mrr"] == 0.4
 
 
 def test_epochs_are_written_at_once_and_everything_is_passed_on(written: dict[str, list], tmp_path: Path) -> None:

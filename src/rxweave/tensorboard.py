@@ -51,6 +51,7 @@ def scalars(epoch: Epoch) -> dict[str, float]:
     for measure in ("effective_rank", "rank_alarm", "mean_cosine", "duplicate_rate"):
         found |= {f"{measure}/{node_type}": value for node_type, value in getattr(epoch, measure).items()}
     found |= {
+        "training/held_out_mrr": epoch.held_out,
         "training/learning_rate": epoch.learning_rate,
         "training/gradient_norm": epoch.gradient_norm,
         "training/seconds": epoch.seconds,

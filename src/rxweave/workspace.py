@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rxweave import __version__
 from rxweave.artifacts import write_json
+from rxweave.claim import Claim
 from rxweave.config import RunSettings
 from rxweave.embed.usage import peak_memory
 from rxweave.errors import ConfigError
@@ -90,6 +91,8 @@ class Workspace:
     results: dict[str, object] = field(default_factory=dict)
     unfinished: str = _UNFINISHED
     """Folder below the root for unfinished output; steps that may run at once have one each."""
+    claim: Claim | None = None
+    """Held from `begin` to `discard`: another process with the same place is refused meanwhile."""
 
     @property
     def graph(self) -> Path:
@@ -146,7 +149,11 @@ class Workspace:
                 )
 
     def begin(self) -> None:
-        """Make the place for unfinished output, and empty it of what a killed run left."""
+        """Make the place for unfinished output, and empty it of what a killed run left.
+
+        Raises ConfigError while another process writes there.
+        """
+        self.claim = Claim.of(self.root / self.unfinished)
         if (self.root / self.unfinished).exists():
             shutil.rmtree(self.root / self.unfinished)
         (self.root / self.unfinished).mkdir(parents=True)
@@ -182,9 +189,13 @@ class Workspace:
         self.discard()
 
     def discard(self) -> None:
-        """Remove unfinished output, if there is any."""
+        """Remove unfinished output, if there is any of this run: what another process writes there is not touched."""
+        if self.claim is None:
+            return
         if (self.root / self.unfinished).exists():
             shutil.rmtree(self.root / self.unfinished)
+        self.claim.release()
+        self.claim = None
 
     @contextmanager
     def stage(self, name: str, *folders: Path) -> Iterator[None]:

@@ -26,6 +26,22 @@ def test_a_process_that_ends_well_is_measured() -> None:
     assert (ending.status, ending.reason) == ("measured", "")
 
 
+def test_a_worker_ends_with_the_process_that_started_it() -> None:
+    """Killed, that one cannot end its worker itself, which would go on for hours."""
+    worker = "import time; from rxweave.benchmark.watched import end_with_parent as e; e(); print(1, flush=True); "
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker + 'time.sleep(600)'!r}])"
+    process = subprocess.Popen(python(parent), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "1\n"
+    process.kill()
+    process.wait()
+    # Its end of the pipe is closed when the worker is gone; if it were not, this would wait for minutes.
+    started = time.monotonic()
+    assert process.stdout.read() == ""
+    assert time.monotonic() - started < 60
+    process.stdout.close()
+
+
 def test_a_process_that_fails_is_told_by_its_last_line() -> None:
     ending = run_watched(python("import sys; sys.stderr.write('first\\n'); raise KeyError('lost')"), ROOMY)
     assert ending.status == "failed"

@@ -21,6 +21,8 @@ from safetensors.torch import load_file, save_file
 from small_training import SEED, SETTINGS, train_slowly
 
 from rxweave.config import EmbedSettings
+from rxweave.embed import train as training
+from rxweave.embed.attention.choose import Choice
 from rxweave.embed.checkpoint import CheckpointError, graph_fingerprint, read_checkpoint
 from rxweave.embed.history import Epoch
 from rxweave.embed.train import Trained, train
@@ -89,6 +91,24 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
     resumed = train(small_graph, settings, seed=SEED, checkpoint=path, resume=True, on_note=notes.append)
     assert_same(resumed, whole)
     assert any(f"Training goes on after epoch {last}, from {path}" in note for note in notes)
+
+
+def test_a_training_goes_on_in_the_precision_it_began_in(
+    small_graph: Graph, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun under precision=auto where that is bfloat16, and gone on with where it is float32, by another version."""
+    settings = SETTINGS.but(num_epochs=4)
+    whole = train(small_graph, settings.but(precision="bf16"), seed=SEED)
+    monkeypatch.setattr(training, "choose_precision", lambda *_, **__: Choice("bf16", "of this processor"))
+    monkeypatch.setattr(training, "__version__", "0.0.1")
+    train_until(small_graph, settings, path, 2)
+    monkeypatch.undo()
+    notes: list[str] = []
+    resumed = train(small_graph, settings, seed=SEED, checkpoint=path, resume=True, on_note=notes.append)
+    assert_same(resumed, whole)
+    assert (resumed.precision.name, resumed.precision.reason) == ("bf16", "as in the checkpoint")
+    assert not np.array_equal(whole.vectors, train(small_graph, settings, seed=SEED).vectors)
+    assert any("The checkpoint was made with rxweave 0.0.1 then, " in note for note in notes)
 
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(path: Path) -> None:

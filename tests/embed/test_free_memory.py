@@ -10,6 +10,7 @@ import torch
 
 from rxweave.embed import free_memory
 from rxweave.embed.free_memory import available, device_free, total
+from rxweave.embed.usage import memory_now, memory_peak
 
 GIB = 2**30
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files as Linux has them")
@@ -96,3 +97,18 @@ def test_apples_shared_memory_is_bounded_by_torch_and_by_the_machine(
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: GIB)
     monkeypatch.setattr(free_memory, "available", lambda: of_machine)
     assert device_free(torch.device("mps")) == expected
+
+
+def test_elsewhere_what_this_process_holds_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS tells how much there is, not how much is free; a plan adds what is held already."""
+    monkeypatch.setattr(free_memory, "_ON_LINUX", False)
+    monkeypatch.setattr(free_memory, "total", lambda: 16 * GIB)
+    monkeypatch.setattr(free_memory, "peak_memory", lambda: 2 * GIB)
+    assert available() == 14 * GIB
+
+
+def test_memory_of_an_apple_gpu_is_the_process_and_what_its_driver_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = memory_now(torch.device("cpu"))
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 3 * GIB)
+    assert memory_now(torch.device("mps")) == pytest.approx(held + 3 * GIB, rel=0.02)
+    assert memory_peak(torch.device("mps")) >= memory_now(torch.device("cpu")) + 3 * GIB

@@ -17,13 +17,16 @@ from rxweave.embed.attention import build_index
 from rxweave.embed.checkpoint import read_checkpoint
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.finite import bad_activation, bad_gradient, bad_parameter, bad_rows, directed_relations
+from rxweave.embed.held_out import HeldOut
 from rxweave.embed.hgt import HGT, HGTShape
 from rxweave.embed.history import Epoch
 from rxweave.embed.interruptions import OutOfMemoryError, is_out_of_memory, memory_for
 from rxweave.embed.measures import measure_types, rank_alarm
+from rxweave.embed.ranks import RankError, Ranks
 from rxweave.embed.train import train
 from rxweave.errors import CollapseError, TrainingError
 from rxweave.graph.build import Graph
+from rxweave.graph.split import random_split, training_graph
 from rxweave.kg.tables import Roles
 from rxweave.validate.gates import rank_gate
 
@@ -65,8 +68,38 @@ def test_a_loss_that_ends_flat_is_not_warned_of(rng: np.random.Generator) -> Non
 def test_a_loss_that_never_falls_is_warned_of_once(rng: np.random.Generator) -> None:
     flat = [13 + 0.02 * rng.standard_normal() for _ in range(60)]
     assert warned(history(flat)) == {15: ["flat loss"]}
-    told = guards.loss_warnings(history(flat[:15]), SETTINGS)["flat loss"]
+    told = guards.loss_warnings(history(flat[:15]), SETTINGS.but(num_epochs=60))["flat loss"]
     assert re.search(r"After 15 epochs .* nothing is learnt\. Likely: learning_rate \(now 0\.003\).*Change: ", told)
+
+
+def test_a_short_training_is_judged_at_its_end(rng: np.random.Generator) -> None:
+    assert warned(history([13.0] * 12)) == {12: ["flat loss"]}
+    assert warned(history([13.0] * 9)) == {}
+    assert warned(history([13.0 - 0.1 * i for i in range(12)])) == {}
+
+
+def test_a_flat_link_loss_is_not_hidden_by_a_contrast_that_falls() -> None:
+    epochs = [replace(epoch, link=9.0) for epoch in history([13 - 0.3 * i for i in range(20)])]
+    assert warned(epochs) == {15: ["flat loss"]}
+    told = guards.loss_warnings(epochs[:15], SETTINGS.but(num_epochs=20))["flat loss"]
+    assert "the link loss is 9.000, and was 9.000" in told
+
+
+def test_a_rank_that_is_lost_after_an_epoch_leaves_a_checkpoint(
+    small_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, settings = tmp_path / "c.safetensors", SETTINGS.but(checkpoint_every=0)
+
+    def lost(*_: object) -> bool:
+        raise RankError("rank 1 of 2 is gone.")
+
+    def lose(epoch: Epoch) -> None:
+        if epoch.number == 3:
+            monkeypatch.setattr(Ranks, "any", lost)
+
+    with pytest.raises(RankError, match=r"rank 1 of 2 is gone\. The same command goes on after epoch 3"):
+        train(small_graph, settings, seed=SEED, checkpoint=path, on_epoch=lose)
+    assert len(read_checkpoint(path).history) == 3
 
 
 def test_a_loss_that_rises_again_is_warned_of_once() -> None:
@@ -214,8 +247,10 @@ ALLOCATOR = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate mem
         ("rxweave.embed.objective.contrastive_loss", MemoryError(), "edge_sample_size", 3),
         ("torch.optim.AdamW.step", ALLOCATOR, "updating the weights", 2),
         ("rxweave.embed.hgt.HGT.forward", MemoryError(), "embedding all nodes", 2),
+        ("rxweave.embed.train.measure_types", MemoryError(), r"embedding_dim \(now 32\)", 2),
+        ("rxweave.embed.train.held_out_mrr", MemoryError(), "ranking held-out treatments.*limit_nodes", 2),
     ],
-    ids=["messages", "scores", "contrast", "update", "measures"],
+    ids=["messages", "scores", "contrast", "update", "embeddings", "measures", "held-out ranks"],
 )
 def test_out_of_memory_keeps_what_was_learnt_and_says_what_to_lower(
     small_graph: Graph,
@@ -228,6 +263,8 @@ def test_out_of_memory_keeps_what_was_learnt_and_says_what_to_lower(
 ) -> None:
     """It strikes in epoch 4; a checkpoint was due after epoch 2. Half-updated weights are not saved over it."""
     path, settings = tmp_path / "c.safetensors", SETTINGS.but(checkpoint_every=2)
+    split = random_split(small_graph, seed=0)
+    graph, held_out = training_graph(small_graph, split), HeldOut.of(split)
 
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -237,12 +274,43 @@ def test_out_of_memory_keeps_what_was_learnt_and_says_what_to_lower(
             monkeypatch.setattr(where, fail)
 
     with pytest.raises(OutOfMemoryError, match=message) as raised:
-        train(small_graph, settings, seed=SEED, checkpoint=path, on_epoch=strike)
+        train(graph, settings, seed=SEED, checkpoint=path, on_epoch=strike, held_out=held_out)
     monkeypatch.undo()
     assert f"The same command goes on after epoch {kept}" in str(raised.value)
     assert len(read_checkpoint(path).history) == kept
-    resumed = train(small_graph, settings, seed=SEED, checkpoint=path, resume=True)
-    np.testing.assert_array_equal(resumed.vectors, train(small_graph, settings, seed=SEED).vectors)
+    resumed = train(graph, settings, seed=SEED, checkpoint=path, resume=True, held_out=held_out)
+    np.testing.assert_array_equal(resumed.vectors, train(graph, settings, seed=SEED).vectors)
+
+
+def test_out_of_memory_while_saving_does_not_end_training_nor_hide_what_ran_out_first(
+    small_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, settings = tmp_path / "c.safetensors", SETTINGS.but(checkpoint_every=2)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ALLOCATOR
+
+    monkeypatch.setattr("rxweave.embed.keeper.save_checkpoint", fail)
+    told: list[str] = []
+    trained = train(small_graph, settings, seed=SEED, checkpoint=path, on_warning=told.append)
+    assert len(trained.history) == settings.num_epochs
+    assert any("checkpoint of epoch 2 could not be written" in text and "no memory left" in text for text in told)
+
+    def strike(epoch: Epoch) -> None:
+        monkeypatch.setattr("rxweave.embed.objective.contrastive_loss", fail)
+
+    with pytest.raises(
+        OutOfMemoryError, match=r"Lower edge_sample_size.*could not be written.*No epoch has been saved"
+    ):
+        train(small_graph, settings, seed=SEED, checkpoint=path, on_epoch=strike)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("size mismatch")
+
+    monkeypatch.undo()
+    monkeypatch.setattr("rxweave.embed.keeper.save_checkpoint", broken)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train(small_graph, settings, seed=SEED, checkpoint=path)
 
 
 def test_out_of_memory_in_the_first_epoch_has_nothing_to_keep(

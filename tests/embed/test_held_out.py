@@ -42,6 +42,19 @@ def scripted(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
     monkeypatch.setattr(training, "held_out_mrr", lambda *_: next(left))
 
 
+def test_training_is_not_ended_between_two_measurements(
+    small_graph: Graph, split: Split, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is measured after epochs 4, 8 and 12, and patience is 2: at 6 nothing is known that was not known at 4."""
+    graph = training_graph(small_graph, split)
+    scores = iter([0.1, 0.2, 0.15, 0.9])
+    monkeypatch.setattr(training, "held_out_mrr", lambda *_: next(scores))
+    stopped = train(graph, STOPPING.but(num_epochs=16, measure_every=4), seed=SEED, held_out=held_out)
+    measured = [(epoch.number, epoch.held_out) for epoch in stopped.history if not np.isnan(epoch.held_out)]
+    assert measured == [(4, 0.1), (8, 0.2), (12, 0.15)]
+    assert len(stopped.history) == 12
+
+
 def test_the_score_is_that_of_filtered_ranks_counted_by_hand(
     small_graph: Graph, split: Split, held_out: HeldOut, rng: np.random.Generator
 ) -> None:

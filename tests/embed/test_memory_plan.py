@@ -20,6 +20,7 @@ from rxweave.errors import ConfigError
 from rxweave.graph.build import Graph
 from rxweave.graph.primekg_shape import primekg_shaped
 from rxweave.graph.sample import limit_nodes
+from rxweave.settings import settings_from
 
 SETTINGS = EmbedSettings(
     device="cpu", attention="csr", precision="fp32", hidden_dim=64, feature_dim=64, embedding_dim=256, num_heads=4
@@ -137,6 +138,18 @@ def test_what_is_suggested_fits_when_it_is_planned_again_and_keeps_the_dimension
             assert again.fits, (share, fit.changes)
             tested |= set(fit.changes)
     assert {"load.limit_nodes"} < tested
+
+
+def test_a_limit_meant_for_a_gpu_is_lifted_where_the_processor_is_suggested(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan, "device_free", lambda device: 10**13)
+    settings = SETTINGS.but(device="cuda", attention="csr", memory_limit_gb=0.01)
+    plan = plan_memory(graph, settings, device="cuda", held=0)
+    assert not plan.fits
+    changes = next(fit.changes for fit in what_fits(graph, settings, plan) if fit.changes.get("embed.device") == "cpu")
+    again = settings_from({"embed.memory_limit_gb": 0.01}, [f"{name}={value}" for name, value in changes.items()])
+    assert plan_memory(graph, SETTINGS.but(**again.embed.model_dump(include={"device", "memory_limit_gb"}))).fits
 
 
 def test_fewer_facts_at_once_are_asked_as_often(graph: Graph) -> None:

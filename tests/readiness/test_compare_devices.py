@@ -28,9 +28,9 @@ from rxweave.readiness.devices import (
 from trials import SMALL, TINY, WHOLE, try_out_here
 
 CPU = Candidate("cpu", "cpu")
-SLOW = device_report(CPU, SMALL, WHOLE, None, EmbedSettings())
+SLOW = device_report(CPU, SMALL, WHOLE, None, EmbedSettings(), first=True)
 AGREES = Agreement("cpu", 1e-5, 1.0)
-FAST = replace(SLOW, label="cuda", device="cuda", agreement=AGREES, full_seconds=60.0)
+FAST = replace(SLOW, label="cuda", device="cuda", first=False, agreement=AGREES, full_seconds=60.0)
 
 
 def test_agreement_is_the_relative_difference_and_the_likeness_of_cosines() -> None:
@@ -65,13 +65,14 @@ def test_the_fastest_sound_device_is_recommended() -> None:
         ({"fits": False, "reason": "CUDA out of memory."}, "CUDA out of memory"),
         ({"status": "failed", "reason": "the loss is nan"}, "the loss is nan"),
         ({"agreement": Agreement("cpu", 0.2, 0.9)}, "differ by 20.00% from those of cpu"),
+        ({"agreement": None}, "its vectors could not be held against those of the first device"),
     ],
 )
 def test_a_fast_device_with_a_fault_is_not_recommended(changes: dict, why: str) -> None:
     faulty = replace(FAST, **changes)
     assert recommend([SLOW, faulty]) is SLOW
     assert why in recommendation([SLOW, faulty], SLOW, 100)
-    alone = replace(faulty, agreement=faulty.agreement or AGREES)
+    alone = faulty
     assert recommend([alone]) is None
     assert recommendation([alone], None, 100).startswith("No device can be recommended (cuda: ")
 
@@ -121,7 +122,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 def faked(monkeypatch: pytest.MonkeyPatch, *whole_of: object) -> None:
     """One device for each outcome of its epochs on the whole graph."""
-    outcomes = [each for whole in whole_of for each in (SMALL, SMALL, whole)]
+    outcomes = [each for whole in whole_of for each in (SMALL, whole)]
+    vectors = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
+    monkeypatch.setattr(comparing, "_vectors", lambda *_: vectors)
     monkeypatch.setattr(comparing, "candidates", lambda: (CPU, Candidate("again", "cpu"))[: len(whole_of)])
     monkeypatch.setattr(comparing, "try_out", lambda *_, **__: outcomes.pop(0))
 

@@ -21,6 +21,7 @@ import torch
 from rxweave.artifacts import plain
 from rxweave.benchmark.machine import Since
 from rxweave.benchmark.memory import peak
+from rxweave.benchmark.watched import end_with_parent
 from rxweave.config import RunSettings
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import Epoch
@@ -191,6 +192,7 @@ def attempt(trial: Trial, tell: Tell) -> None:
 def main() -> None:
     """Try out what the command line gives, into the journal it names."""
     trial, journal = Trial.from_json(sys.argv[1]), Path(sys.argv[2])
+    end_with_parent()
     started = time.perf_counter()
 
     def tell(what: str, **figures: Any) -> None:

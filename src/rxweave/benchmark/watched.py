@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Literal
 
 from rxweave.benchmark.memory import POLL_SECONDS, resident
 
+POLL_PARENT = 2.0
+"""Seconds after which an orphaned worker notices."""
 Status = Literal["measured", "stopped", "failed", "skipped"]
 
 
@@ -75,6 +78,18 @@ def run_watched(
             return Ending("measured", "", highest or None)
         errors.seek(0)
         return Ending("failed", _cause(process.returncode, errors.read().decode(errors="replace")), highest or None)
+
+
+def end_with_parent() -> None:
+    """Have this process end soon after the one that started it, which may be killed before it can say so."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_PARENT)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def thread_settings(threads: int) -> dict[str, str]:

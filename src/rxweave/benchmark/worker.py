@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from rxweave.benchmark.machine import Since
 from rxweave.benchmark.memory import forget_peak, peak, resident
 from rxweave.benchmark.node_order import NodeOrder, reordered
+from rxweave.benchmark.watched import end_with_parent
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import build_index
 from rxweave.embed.features import FEATURE_RMS
@@ -235,6 +236,7 @@ def _wait_for_device(task: Task) -> None:
 def main() -> None:
     """Measure the task given on the command line into the journal given on the command line."""
     task, journal = Task(**json.loads(sys.argv[1])), Path(sys.argv[2])
+    end_with_parent()
 
     def tell(what: str, **figures: int | float | str | None) -> None:
         with journal.open("a", encoding="utf-8") as file:

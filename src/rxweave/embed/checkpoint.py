@@ -29,7 +29,7 @@ from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs
 
-SAVED_AS = "rxweave training 1"
+SAVED_AS = "rxweave training 2"
 """What a checkpoint says it is."""
 FREE = ("device", "attention", "checkpoint_every", "on_collapse", "memory_limit_gb")
 """Settings that do not decide what is learnt: a checkpoint may be continued with others."""
@@ -82,10 +82,34 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Made:
+    """With what a training was made, where that is chosen by what the machine has."""
+
+    rxweave: str
+    attention: str
+    precision: str
+
+    def told_beside(self, now: Made) -> str:
+        """Say what is another now; precision never is, since a training goes on in its own."""
+        other = [
+            f"{name} {mine} then, {theirs} now"
+            for name, mine, theirs in (
+                ("rxweave", self.rxweave, now.rxweave), ("attention", self.attention, now.attention)
+            )
+            if mine != theirs
+        ]  # fmt: skip
+        return f"The checkpoint was made with {'; '.join(other)}: its vectors may end with other last digits."
+
+
+UNKNOWN_MADE = Made("", "", "")
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint in memory; whole, by its own checksum."""
 
     identity: Identity
+    made: Made
     history: list[Epoch]
     numpy_random: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -116,7 +140,7 @@ class Checkpoint:
         state.history[:] = self.history
 
 
-def save_checkpoint(path: Path, identity: Identity, state: TrainingState) -> None:
+def save_checkpoint(path: Path, identity: Identity, state: TrainingState, made: Made) -> None:
     """Write the state atomically. Raises OSError, for example of a full disk; an older file then stays as it was."""
     tensors = {"features": state.features, "torch_random": state.generator.get_state()}
     for name, parameter in state.weights().items():
@@ -128,6 +152,7 @@ def save_checkpoint(path: Path, identity: Identity, state: TrainingState) -> Non
     told = {
         "saved_as": SAVED_AS,
         "identity": asdict(identity),
+        "made": asdict(made),
         "history": plain(state.history),
         "numpy_random": plain(state.rng.bit_generator.state),
         "tensors_sha256": _sha256(tensors),
@@ -154,7 +179,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if told["tensors_sha256"] != _sha256(tensors):
             raise ValueError("its numbers are not those that were saved")
         identity = Identity(**told["identity"])
-        return Checkpoint(identity, epochs_from(told["history"]), told["numpy_random"], tensors)
+        made = Made(**told["made"])
+        return Checkpoint(identity, made, epochs_from(told["history"]), told["numpy_random"], tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise CheckpointError(

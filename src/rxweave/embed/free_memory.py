@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from rxweave.embed.usage import peak_memory
+
 MEMINFO = Path("/proc/meminfo")
 OWN_GROUPS = Path("/proc/self/cgroup")
 GROUPS = Path("/sys/fs/cgroup")
@@ -34,11 +36,14 @@ def device_free(device: torch.device) -> int | None:
 
 
 def available() -> int | None:
-    """Give the bytes a process could take: what is free (Linux, within its container's limit), else all there is."""
+    """Give the bytes this process could still take: what is free (Linux, within its container's limit), else all that
+    the machine has but what this process holds.
+    """
     if _ON_LINUX:
         amounts = [amount for amount in (_free_of_machine(), _free_of_groups()) if amount is not None]
         return min(amounts, default=None)
-    return total()
+    of_machine = total()
+    return None if of_machine is None else max(0, of_machine - peak_memory())
 
 
 def total() -> int | None:

@@ -32,15 +32,20 @@ STEADY = 0.8
 
 
 def loss_warnings(history: Sequence[Epoch], settings: EmbedSettings) -> dict[str, str]:
-    """Warn of a total loss that has not fallen by 1 % in 15 epochs, or that has risen by 5 % over its lowest."""
+    """Warn of a loss, total or link, that has not fallen by 1 % in 15 epochs, and of a total that has risen by 5 %.
+
+    A training of 10 to 14 epochs is judged at its end.
+    """
     losses = np.array([epoch.total for epoch in history])
     found = {}
-    if len(losses) >= FLAT_AFTER:
-        first, now = losses[:WINDOW].mean(), losses[-WINDOW:].mean()
-        if len(losses) == FLAT_AFTER and now > (1 - LEAST_FALL) * first:
+    if len(losses) == max(2 * WINDOW, min(FLAT_AFTER, settings.num_epochs)):
+        for name, each in (("total", losses), ("link", np.array([epoch.link for epoch in history]))):
+            first, now = each[:WINDOW].mean(), each[-WINDOW:].mean()
+            if now <= (1 - LEAST_FALL) * first:
+                continue
             found["flat loss"] = (
-                f"After {len(losses)} epochs the total loss is {now:.3f}, and was {first:.3f} at the start: nothing is "
-                f"learnt. Likely: learning_rate (now {settings.learning_rate:g}) far too low or too high, or facts "
+                f"After {len(losses)} epochs the {name} loss is {now:.3f}, and was {first:.3f} at the start: nothing "
+                f"is learnt. Likely: learning_rate (now {settings.learning_rate:g}) far too low or too high, or facts "
                 "that tell nothing of one another. Change: learning_rate=0.001, features=svd."
             )
     if len(losses) >= 2 * WINDOW:

@@ -10,13 +10,16 @@ from pathlib import Path
 import torch
 
 from rxweave.embed.checkpoint import (
+    UNKNOWN_MADE,
     Checkpoint,
     CheckpointError,
     Identity,
+    Made,
     check_same_training,
     read_checkpoint,
     save_checkpoint,
 )
+from rxweave.embed.interruptions import is_out_of_memory
 from rxweave.embed.ranks import Ranks
 from rxweave.embed.state import TrainingState
 
@@ -29,6 +32,8 @@ class CheckpointKeeper:
     identity: Identity
     every: int
     """Save after every so many epochs; 0: only when training ends early, and at its end."""
+    made: Made = UNKNOWN_MADE
+    """With what this training is made, once that is chosen."""
     saved_epoch: int = 0
     """The epoch of the checkpoint that lies at `path`; 0 before there is one."""
     writes: bool = True
@@ -90,12 +95,12 @@ class CheckpointKeeper:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in state.weights().values()):
             return f"No checkpoint of epoch {len(state.history)}: its weights are not finite."
         try:
-            save_checkpoint(path, self.identity, state)
-        except OSError as error:
-            return (
-                f"The checkpoint of epoch {len(state.history)} could not be written to {path}: "
-                f"{error.strerror or error}{_free_space(path)}."
-            )
+            save_checkpoint(path, self.identity, state, self.made)
+        except (OSError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, OSError) and not is_out_of_memory(error):
+                raise
+            why = (error.strerror or str(error)) + _free_space(path) if isinstance(error, OSError) else "no memory left"
+            return f"The checkpoint of epoch {len(state.history)} could not be written to {path}: {why}."
         self.saved_epoch = len(state.history)
         return None
 

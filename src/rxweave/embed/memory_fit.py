@@ -94,7 +94,8 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     if plan.device != "cpu":
         on_cpu = plan_memory(shape, settings.but(device="cpu", attention="auto", memory_limit_gb=None))
         if on_cpu.fits:
-            found.append(Fit({"embed.device": "cpu", "embed.attention": "auto"}, on_cpu))
+            unlimited = {} if settings.memory_limit_gb is None else {"embed.memory_limit_gb": "none"}
+            found.append(Fit({"embed.device": "cpu", "embed.attention": "auto", **unlimited}, on_cpu))
     if found:
         return found
     for changes in ({}, all_changes):

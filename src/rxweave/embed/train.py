@@ -12,17 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from rxweave import __version__
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import MessageIndex, build_index
 from rxweave.embed.attention.choose import Choice, choose_attention, choose_precision
-from rxweave.embed.checkpoint import Checkpoint, Identity
+from rxweave.embed.checkpoint import Checkpoint, Identity, Made
 from rxweave.embed.decoder import DistMult
 from rxweave.embed.device import choose_device
 from rxweave.embed.feature_file import FileFeatures, read_feature_file
@@ -57,6 +58,9 @@ WAYS: dict[str, tuple[TakeStep, EmbedAll]] = {
 """How a step is taken, and how all nodes are embedded, by `batching`."""
 
 _log = logging.getLogger("rxweave")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,9 @@ def train(
             tell.note(note)
         setup, state = _prepare(graph, settings, seed, device, ranks, held_out, saved, from_file)
         attention, precision = setup.attention, setup.precision
+        keeper.made = Made(__version__, attention.name, precision.name)
+        if saved is not None and saved.made != keeper.made:
+            tell.note(saved.made.told_beside(keeper.made))
         tell.note(
             f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason})."
         )
@@ -147,7 +154,7 @@ def train(
                     tell.warning(warning)
                 keeper.save_if_due(state, tell.warning, at_end=_finished(setup, state))
                 _stop_if_collapsing(setup, state, keeper)
-                if ranks.any(stop_asked()):
+                if _meet(partial(ranks.any, stop_asked()), state, keeper):
                     told = ranks.first_does(partial(keeper.save, state))
                     tell.note(f"Stopped after epoch {epoch.number} of {settings.num_epochs}. {told}")
                     raise KeyboardInterrupt
@@ -217,6 +224,8 @@ def _prepare(
             head_dim=settings.hidden_dim // settings.num_heads,
         )
         precision = choose_precision(settings.precision, device=device.type, num_edges=index.num_edges)
+        if saved is not None and saved.made.precision != precision.name:  # what it learnt in, it goes on in
+            precision = Choice(saved.made.precision, "as in the checkpoint")
         state = initial_state(
             graph,
             settings,
@@ -247,10 +256,19 @@ def _epoch_or_save(setup: Setup[Any], state: TrainingState, keeper: CheckpointKe
     raise type(shortage)(f"{shortage} {keeper.save(state)}".strip())
 
 
+def _meet(meeting: Callable[[], T], state: TrainingState, keeper: CheckpointKeeper) -> T:
+    """Give what the ranks agree on after an epoch; when one of them is lost, save what there is first."""
+    try:
+        return meeting()
+    except RankError as error:
+        raise RankError(f"{error} {keeper.save(state)}".strip()) from None
+
+
 def _stop_if_collapsing(setup: Setup[Any], state: TrainingState, keeper: CheckpointKeeper) -> None:
     """Raise CollapseError, on every rank, under on_collapse=stop."""
     stops = setup.settings.on_collapse == "stop"
-    types = setup.ranks.decided(collapsing_types(state.history, setup.graph.roles) if stops else [])
+    mine = collapsing_types(state.history, setup.graph.roles) if stops else []
+    types = _meet(partial(setup.ranks.decided, mine), state, keeper)
     if types:
         raise CollapseError(
             f"Stopped after epoch {len(state.history)}, since on_collapse=stop and {' and '.join(types)} embeddings "
@@ -259,12 +277,15 @@ def _stop_if_collapsing(setup: Setup[Any], state: TrainingState, keeper: Checkpo
 
 
 def _finished(setup: Setup[Any], state: TrainingState) -> bool:
-    """Whether training is over: all epochs done, or too many without a better held-out score."""
+    """Whether training is over: all epochs done, or too many without a better held-out score.
+
+    That is asked where it was measured: between two measurements nothing is known of how it goes.
+    """
     number, patience = len(state.history), setup.settings.early_stopping
     if number >= setup.settings.num_epochs or patience is None:
         return number >= setup.settings.num_epochs
     best = best_epoch(state.history, setup.graph.roles)
-    return best is not None and number - best >= patience
+    return best is not None and not np.isnan(state.history[-1].held_out) and number - best >= patience
 
 
 def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
@@ -279,9 +300,11 @@ def _epoch(setup: Setup[Any], state: TrainingState) -> Epoch:
         if is_due(number, settings.num_epochs, settings.measure_every):
             give_back_holes()  # of the steps; an epoch that measures would otherwise be the one where memory peaks
             vectors = embed_all(setup, state, after=number)
-            measures = measure_types(setup.graph, vectors, setup.active)
+            with memory_for("measuring embeddings", f"embedding_dim (now {settings.embedding_dim})"):
+                measures = measure_types(setup.graph, vectors, setup.active)
             if setup.held_out is not None:
-                held_out = held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out)
+                with memory_for("ranking held-out treatments", "limit_nodes: every drug is scored for every disease"):
+                    held_out = held_out_mrr(vectors, state.decoder, setup.graph, setup.held_out)
             # One history on all ranks, since it decides when to stop; other processors may measure other last bits.
             measures, held_out = setup.ranks.decided((measures, held_out))
             del vectors

@@ -69,6 +69,8 @@ class DeviceReport:
     effective_rank: dict[str, float]
     ranking: dict[str, tuple[float, float]]
     """Held-out ranking: the value and the degree prior's; empty where too few treatments are held out."""
+    first: bool
+    """Whether it is the device that the others are held against."""
     agreement: Agreement | None
     """None for the first device, and where either gave no vectors."""
     full_seconds: float | None
@@ -83,7 +85,8 @@ class DeviceReport:
     @property
     def sound(self) -> bool:
         """Whether it may be recommended: it fits, has not collapsed, and agrees with the first device."""
-        agrees = self.agreement is None or self.agreement.relative_difference <= MOST_DIFFERENCE
+        agreement = self.agreement
+        agrees = self.first or (agreement is not None and agreement.relative_difference <= MOST_DIFFERENCE)
         return self.status == "measured" and self.fits and self.verdict != "collapsed" and agrees
 
 
@@ -154,8 +157,8 @@ def compare_devices(
         limits = Limits(free_gb if candidate.device == "cpu" else None, time_limit)
         whole = try_out(Trial(asked.but(embed=few), "embed"), limits, watch=watch)
         agreement = None if first is None else agreement_of(vectors, first[1], reference=first[0])
+        reports.append(device_report(candidate, small, whole, agreement, settings.embed, first=first is None))
         first = first or (candidate.label, vectors)
-        reports.append(device_report(candidate, small, whole, agreement, settings.embed))
         sizes.append((small, whole))
     small, whole = sizes[0]
     recommended = recommend(reports)
@@ -175,7 +178,13 @@ def compare_devices(
 
 
 def device_report(
-    candidate: Candidate, small: Outcome, whole: Outcome, agreement: Agreement | None, asked: EmbedSettings
+    candidate: Candidate,
+    small: Outcome,
+    whole: Outcome,
+    agreement: Agreement | None,
+    asked: EmbedSettings,
+    *,
+    first: bool,
 ) -> DeviceReport:
     """Give what one device did, from the sample's trial and that of the whole graph."""
     judged = small.judgement
@@ -192,6 +201,7 @@ def device_report(
         verdict=judged.level if judged else "not judged",
         effective_rank=dict(measured[-1].effective_rank) if measured else {},
         ranking=dict(judged.ranking) if judged else {},
+        first=first,
         agreement=agreement,
         full_seconds=whole.training_seconds(asked),
         full_epoch_seconds=whole.epoch_seconds,
@@ -250,7 +260,8 @@ def _fault(report: DeviceReport) -> str:
         return report.reason.rstrip(".") or report.status
     if report.verdict == "collapsed":
         return "the sample's embeddings collapsed"
-    assert report.agreement is not None
+    if report.agreement is None:
+        return "its vectors could not be held against those of the first device"
     difference, reference = report.agreement.relative_difference, report.agreement.reference
     return f"its vectors differ by {difference:.2%} from those of {reference} (at most {MOST_DIFFERENCE:.0%} expected)"
 

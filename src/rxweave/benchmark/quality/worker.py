@@ -23,6 +23,7 @@ from rxweave.benchmark.quality.catalogue import METHODS
 from rxweave.benchmark.quality.method import Context, Scores
 from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, Task, code_sha256, read_record
 from rxweave.benchmark.quality.vectors import FILE, read_vectors, train_vectors
+from rxweave.benchmark.watched import end_with_parent
 from rxweave.embed.feature_file import file_sha256
 from rxweave.errors import InputError, RxweaveError, TrainingError
 from rxweave.graph.build import Graph
@@ -181,6 +182,7 @@ def _teller(task: Task) -> Callable[[str], None]:
 
 def main() -> None:
     """Do what the command line gives; exit code 2 and a sentence for what a user can mend."""
+    end_with_parent()
     try:
         do(Task.from_json(sys.argv[1]))
     except (RxweaveError, OSError) as error:
