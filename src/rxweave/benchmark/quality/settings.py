@@ -37,10 +37,10 @@ class TripleSettings(Settings):
         "typed",
         description="What replaces an end of a fact: a node of its type, or any node, which is PyKEEN's default.",
     )
-    loss: Literal["usual", "softmax"] = Field(
-        "usual",
-        description="usual: logistic for products, self-adversarial for distances; softmax: a fact against its "
-        "negatives.",
+    loss_of_products: Literal["softmax", "logistic"] = Field(
+        "softmax",
+        description="Loss of DistMult and ComplEx: a fact against its negatives, or each by itself. Distances (TransE, "
+        "RotatE) learn from self-adversarial negatives.",
     )
 
 

@@ -19,16 +19,16 @@ from rxweave.graph.split import Split
 
 BLOCK = 1 << 16
 """Pairs scored at a time."""
-LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
-    "TransE": ("nssa", {"margin": 9.0}),
-    "RotatE": ("nssa", {"margin": 9.0}),
-    "DistMult": ("softplus", {}),
-    "ComplEx": ("softplus", {}),
+DISTANCES, PRODUCTS = ("TransE", "RotatE"), ("DistMult", "ComplEx")
+Loss = tuple[str, dict[str, Any]]
+OF_DISTANCES: Loss = ("nssa", {"margin": 9.0})
+"""Self-adversarial negatives (Sun et al. 2019)."""
+OF_PRODUCTS: dict[str, Loss] = {
+    "softmax": ("infonce", {"margin": 0.0, "log_adversarial_temperature": 0.0}),
+    "logistic": ("softplus", {}),
 }
-"""The loss of each: self-adversarial negatives for distances (Sun et al. 2019), logistic for products (Trouillon et al.
-2016)."""
-SOFTMAX: tuple[str, dict[str, Any]] = ("infonce", {"margin": 0.0, "log_adversarial_temperature": 0.0})
-"""Cross-entropy of the fact against its negatives (Lacroix, Usunier & Obozinski 2018), drawn ones here."""
+"""Cross-entropy of a fact against its negatives (Lacroix, Usunier & Obozinski 2018; here of drawn ones), or of each by
+itself (Trouillon et al. 2016)."""
 CHANGED: dict[str, dict[str, Any]] = {
     "DistMult": {"regularizer": None, "entity_constrainer": None},
     "ComplEx": {
@@ -39,9 +39,9 @@ CHANGED: dict[str, dict[str, Any]] = {
     "TransE": {"entity_constrainer": None},
 }
 """What PyKEEN does by default and must not here. With unit entities and relations pulled to 0, DistMult's scores stay
-so near 0 that the logistic loss never falls below ln 2 and nothing is learnt. ComplEx starts from numbers so large that
-Adam at our rate first spends epochs on unlearning them: it starts as DistMult does. TransE as in Sun et al. 2019,
-unbound."""
+so near 0 that the loss never falls below that of equal scores and nothing is learnt. ComplEx starts from numbers so
+large that Adam at our rate first spends epochs on unlearning them: it starts as DistMult does. TransE as in Sun et al.
+2019, unbound."""
 
 
 def _scores(model_name: str) -> Callable[[Graph, Split, int, Context], Scores]:
@@ -78,7 +78,7 @@ def _train_and_score(model_name: str, training: Graph, split: Split, seed: int, 
 
     triples = np.concatenate([np.insert(facts, 1, r, axis=0).T for r, facts in enumerate(training.facts)])
     factory = CoreTriplesFactory(triples, training.num_nodes, len(training.relations))
-    loss, loss_settings = SOFTMAX if settings.loss == "softmax" else LOSSES[model_name]
+    loss, loss_settings = OF_DISTANCES if model_name in DISTANCES else OF_PRODUCTS[settings.loss_of_products]
     model: Any = model_resolver.make(
         model_name,
         triples_factory=factory,
@@ -161,4 +161,4 @@ def _method(model_name: str) -> Method:
     )
 
 
-TRIPLES = tuple(_method(name) for name in LOSSES)
+TRIPLES = tuple(_method(name) for name in (*DISTANCES, *PRODUCTS))
