@@ -178,6 +178,7 @@ def test_triples_are_learnt(held_out: tuple[Graph, Split], name: str, epochs: in
         triples={
             "embedding_dim": 32,
             "num_epochs": epochs,
+            "patience": epochs,
             "batch_size": 128,
             "num_negatives": 4,
             "learning_rate": 0.05,
@@ -217,6 +218,8 @@ def test_the_epoch_is_scored_after_which_validation_pairs_rank_best(
     second = scores(2, [0.1, 0.5])
     np.testing.assert_array_equal(scores(3, [0.1, 0.5, 0.2]), second)
     assert not np.array_equal(scores(3, [0.1, 0.5, 0.6]), second)
+    # Three epochs that bring nothing better end it: a ninth is not asked for.
+    np.testing.assert_array_equal(scores(9, [0.1, 0.5, 0.2, 0.3, 0.4]), second)
 
 
 def test_validation_pairs_choose_and_test_pairs_do_not(held_out: tuple[Graph, Split]) -> None:

@@ -30,6 +30,9 @@ class TripleSettings(Settings):
     num_epochs: int = Field(
         10, ge=1, description="Passes over all facts; the validation pairs choose after which to score."
     )
+    patience: int = Field(
+        3, ge=1, description="Epochs in which validation pairs rank no better, after which training ends."
+    )
     batch_size: int = Field(4096, ge=1, description="Facts in a batch.")
     learning_rate: float = Field(0.005, gt=0, description="Learning rate of Adam.")
     num_negatives: int = Field(16, ge=1, description="Corrupted facts per fact.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,10 @@ large that Adam at our rate first spends epochs on unlearning them: it starts as
 2019, unbound."""
 
 
+class NoBetterError(Exception):
+    """Ends PyKEEN's training, whose own early stopping evaluates in its own way."""
+
+
 def _scores(model_name: str) -> Callable[[Graph, Split, int, Context], Scores]:
     def score(training: Graph, split: Split, seed: int, context: Context) -> Scores:
         # PyKEEN draws from torch's own generator, and importing it raises deprecation warnings of its dependencies.
@@ -55,7 +60,7 @@ def _scores(model_name: str) -> Callable[[Graph, Split, int, Context], Scores]:
 
 
 def _train_and_score(model_name: str, training: Graph, split: Split, seed: int, context: Context) -> Scores:
-    """Train for as many epochs as are set, and give the scores of the one that ranks the validation pairs best."""
+    """Train until the validation pairs rank no better, at most for the epochs set, and give the scores they chose."""
     from pykeen.models import model_resolver
     from pykeen.sampling import BasicNegativeSampler
     from pykeen.training import SLCWATrainingLoop, TrainingCallback
@@ -64,16 +69,18 @@ def _train_and_score(model_name: str, training: Graph, split: Split, seed: int, 
     from rxweave.benchmark.quality.typed_negatives import TypedNegatives
 
     settings = context.peers.triples
-    best: list[tuple[float, Scores]] = []
+    best: list[tuple[float, int, Scores]] = []
 
     class Choosing(TrainingCallback):
         def post_epoch(self, epoch: int, epoch_loss: float, **_: object) -> None:
             scores = _score_treatments(model, training, model_name)
             found = mrr_of_valid(scores, split)
             if not best or found > best[0][0] or not len(split.valid):
-                best[:] = [(found, scores)]
+                best[:] = [(found, epoch, scores)]
             told = f"epoch {epoch} of {settings.num_epochs}, loss {epoch_loss:.4f}, MRR of validation pairs {found:.4f}"
             context.tell(told)
+            if epoch - best[0][1] >= settings.patience:
+                raise NoBetterError
             model.train()
 
     triples = np.concatenate([np.insert(facts, 1, r, axis=0).T for r, facts in enumerate(training.facts)])
@@ -100,7 +107,7 @@ def _train_and_score(model_name: str, training: Graph, split: Split, seed: int, 
         },
     )
     context.tell(f"{settings.num_epochs} epochs of {len(triples):,} facts")
-    with freed_memory_kept():  # each batch asks for the same dozens of MB again
+    with freed_memory_kept(), suppress(NoBetterError):  # each batch asks for the same dozens of MB again
         loop.train(
             factory,
             num_epochs=settings.num_epochs,
@@ -111,7 +118,7 @@ def _train_and_score(model_name: str, training: Graph, split: Split, seed: int, 
             pin_memory=False,
             callbacks=Choosing(),  # type: ignore[no-untyped-call]  # of PyKEEN
         )
-    return best[0][1]
+    return best[0][2]
 
 
 def _score_treatments(model: Any, training: Graph, model_name: str) -> Scores:
