@@ -49,7 +49,8 @@ class Claim:
 
     def release(self) -> None:
         """Give it up."""
-        self.holder.unlink(missing_ok=True)
+        with suppress(OSError):  # another user's, who claimed it before
+            self.holder.unlink(missing_ok=True)
         self.lock.release()
 
     def _held_by(self) -> int | None:
