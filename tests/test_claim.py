@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_a_second_run_in_one_place_is_refused_and_touches_nothing(tmp_path: Path
     assert list((tmp_path / ".unfinished").iterdir()) == []
     work.discard()
     assert not (tmp_path / ".unfinished").exists()
+
+
+def test_nothing_is_left_among_the_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    work = workspace(tmp_path / "run")
+    work.begin()
+    assert len(list((tmp_path / "temporary").iterdir())) == 2
+    work.discard()
+    assert list((tmp_path / "temporary").iterdir()) == []
+    work.begin()
+    work.discard()
 
 
 def test_a_run_that_failed_is_not_in_the_way_of_the_next_in_the_same_process(tmp_path: Path) -> None:

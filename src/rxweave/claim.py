@@ -34,6 +34,9 @@ class Claim:
         claim = cls(FileLock(place.with_suffix(".lock"), thread_local=False), place.with_suffix(".pid"))
         try:
             claim.lock.acquire(blocking=False)
+            while not Path(claim.lock.lock_file).exists():  # its last holder took it away just now
+                claim.lock.release()
+                claim.lock.acquire(blocking=False)
         except Timeout:
             who = claim._held_by()
             if who != os.getpid():  # an earlier run of this very process that failed and is still known to someone
@@ -48,9 +51,11 @@ class Claim:
         return claim
 
     def release(self) -> None:
-        """Give it up."""
-        with suppress(OSError):  # another user's, who claimed it before
-            self.holder.unlink(missing_ok=True)
+        """Give it up, and leave no file behind."""
+        if self.lock.is_locked:
+            for path in (self.holder, Path(self.lock.lock_file)):
+                with suppress(OSError):  # another user's, who claimed it before; or a system that removes no open file
+                    path.unlink(missing_ok=True)
         self.lock.release()
 
     def _held_by(self) -> int | None:
