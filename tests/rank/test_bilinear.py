@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from pair_graphs import random_graph, vectors_of
 from sklearn.kernel_ridge import KernelRidge
 
 from rxweave.graph.pairs import End
-from rxweave.rank.bilinear import Bilinear, extended, fit_bilinear, side_vectors
+from rxweave.rank import bilinear
+from rxweave.rank.bilinear import Bilinear, extended, fit_bilinear, side_vectors, strongest_directions
 
 
 def sides_of(num_drugs: int, num_diseases: int, dims: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +73,31 @@ def test_what_it_knows_of_each_end_has_no_drug_disease_fact_in_it() -> None:
     with_them, without = (side_vectors(g, None, ("profiles",), dim=4, seed=0) for g in (graph, bare))
     for one, other in zip(with_them, without, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dense", [0, 1_000], ids=["lanczos", "dense"])
+@pytest.mark.parametrize("shape", [(90, 7), (30, 200), (90, 120), (120, 90)])
+def test_directions_keep_what_the_strongest_singular_vectors_of_numpy_keep(
+    shape: tuple[int, int], dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bilinear, "DENSE", dense)
+    profile = sp.random_array(shape, density=0.1, rng=np.random.default_rng(5), dtype=np.float32).tocsr()
+    found = strongest_directions(profile, 40, seed=3)
+    left, singular, _ = np.linalg.svd(profile.toarray().astype(np.float64), full_matrices=False)
+    kept = left[:, :40] * singular[:40]
+    assert found.shape[1] <= 40
+    assert np.allclose(found @ found.T, kept @ kept.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("dense", [0, 1_000], ids=["lanczos", "dense"])
+def test_directions_of_nodes_that_are_all_alike_or_share_nothing(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bilinear, "DENSE", dense)
+    for profile in (sp.eye_array(90, 100), sp.csr_array((np.ones(90), (np.arange(90), np.arange(90) % 5)), (90, 100))):
+        found = strongest_directions(sp.csr_array(profile), 40, seed=0)
+        np.testing.assert_array_equal(found, strongest_directions(sp.csr_array(profile), 40, seed=0))
+        strengths = np.linalg.eigvalsh(found.T @ found)[::-1]
+        expected = np.linalg.svd(profile.toarray(), compute_uv=False)[:40] ** 2
+        assert np.allclose(strengths, expected, atol=1e-8)
 
 
 def test_profiles_and_embeddings_weigh_alike() -> None:
