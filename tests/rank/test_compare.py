@@ -8,7 +8,7 @@ from scipy.stats import permutation_test, spearmanr
 from sklearn.metrics import average_precision_score
 
 from rxweave.errors import InputError
-from rxweave.rank.compare import holm, paired_difference, precision_flips
+from rxweave.rank.compare import Found, holm, paired_difference, precision_flips
 from rxweave.rank.one_to_one import one_to_one
 from rxweave.rank.stability import rank_correlation, top_overlap
 
@@ -43,34 +43,44 @@ def test_pairs_of_one_query_do_not_make_certainty() -> None:
     assert paired_difference(ours, theirs, np.arange(1000), seed=0).p_value == pytest.approx(1e-4)
 
 
-def test_the_test_of_pooled_precision_agrees_with_scipy_and_scikit_learn() -> None:
+@pytest.mark.parametrize("decimals", [9, 0], ids=["distinct", "ties"])
+def test_the_test_of_pooled_precision_agrees_with_scipy_and_scikit_learn(decimals: int) -> None:
     rng = np.random.default_rng(2)
     query = np.repeat(np.arange(9), 3)
-    negatives = rng.normal(size=400)
-    ours, theirs = rng.normal(1.2, 1, 27), rng.normal(0.9, 1, 27)
-
-    def unbeaten(scores: np.ndarray) -> np.ndarray:
-        return (negatives >= scores[:, None]).sum(axis=1)
-
-    def precision(counts: np.ndarray) -> np.ndarray:
-        return (np.arange(1, 28) / (np.arange(1, 28) + np.sort(counts))).mean()
-
+    negatives = rng.normal(size=400).round(decimals)
+    scores = np.stack([rng.normal(1.2, 1, 27), rng.normal(0.9, 1, 27)]).round(decimals)
+    ours, theirs = (Found(each, (negatives >= each[:, None]).sum(axis=1)) for each in scores)
     label = np.repeat([True, False], [27, 400])
-    expected = average_precision_score(label, np.concatenate([ours, negatives]))
-    assert precision(unbeaten(ours)) == pytest.approx(expected)
-    by_query = [unbeaten(scores).reshape(9, 3) for scores in (ours, theirs)]
+
+    def precision(method: np.ndarray) -> float:
+        """Pairs placed by one method or the other: below the negatives unbeaten there, tied as they are tied there."""
+        place = np.array([method * 100 - each for each in scores])  # within a method as its scores, methods apart
+        unbeaten = np.where(method == 0, ours.unbeaten, theirs.unbeaten)
+        inner = np.where(method == 0, place[0], place[1]) / 1e4 + 0.1
+        placed = np.concatenate([-(unbeaten + inner), -np.arange(1.0, 401.0)])
+        return float(average_precision_score(label, placed))
+
+    flat = np.zeros(27, int)
+    for method, each in enumerate(scores):
+        assert precision(flat + method) == pytest.approx(average_precision_score(label, np.r_[each, negatives]))
     exact = permutation_test(
-        (np.arange(9), np.arange(9) + 9),  # which query's counts of which method
-        lambda a, b: np.subtract(*(precision(np.concatenate(by_query)[each].ravel()) for each in (a, b))),
+        (np.zeros(9, int), np.ones(9, int)),  # which method each query's pairs are placed by
+        lambda a, b: precision(np.repeat(a, 3)) - precision(np.repeat(b, 3)),
         permutation_type="samples", n_resamples=np.inf, vectorized=False,
     )  # fmt: skip
-    found = precision_flips([unbeaten(ours)], [unbeaten(theirs)], [query], seed=0)
+    found = precision_flips([ours], [theirs], [query], seed=0)
     assert found == pytest.approx(exact.pvalue, abs=0.02)
     assert 0.01 < found < 0.99
     # Two seeds that say the same are one; a method does not differ from itself.
-    twice = precision_flips([unbeaten(ours)] * 2, [unbeaten(theirs)] * 2, [query] * 2, seed=0)
-    assert twice == pytest.approx(found, abs=0.02)
-    assert precision_flips([unbeaten(ours)], [unbeaten(ours)], [query], seed=0) == 1
+    assert precision_flips([ours] * 2, [theirs] * 2, [query] * 2, seed=0) == pytest.approx(found, abs=0.02)
+    assert precision_flips([ours], [ours], [query], seed=0) == 1
+
+
+def test_pairs_that_a_method_ties_are_one_place_in_the_test_of_precision() -> None:
+    """Forty pairs of one score against forty of distinct scores, above the same negatives: what differs is the ties."""
+    unbeaten, query = np.full(40, 40), np.arange(40) // 2
+    tied, apart = Found(np.ones(40), unbeaten), Found(np.arange(40.0), unbeaten)
+    assert precision_flips([tied], [apart], [query], seed=0) < 0.01
 
 
 def test_under_no_difference_p_values_are_even() -> None:

@@ -68,9 +68,23 @@ def paired_difference(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What decides a method's pooled average precision of a split's test pairs."""
+
+    score: Float[np.ndarray, " pairs"]
+    unbeaten: Int[np.ndarray, " pairs"]
+    """How many negatives score at least as much as each pair."""
+
+    def places(self) -> Int[np.ndarray, " pairs"]:
+        """Number the pairs' scores from the highest, 0, on; equal scores have one number."""
+        places: Int[np.ndarray, " pairs"] = np.unique(-self.score, return_inverse=True)[1].astype(np.int64)
+        return places
+
+
 def precision_flips(
-    ours: Sequence[Int[np.ndarray, " _"]],
-    theirs: Sequence[Int[np.ndarray, " _"]],
+    ours: Sequence[Found],
+    theirs: Sequence[Found],
     query: Sequence[Int[np.ndarray, " _"]],
     *,
     seed: int,
@@ -78,16 +92,18 @@ def precision_flips(
 ) -> float:
     """Give the p-value of the same test for pooled average precision, which is no mean over pairs.
 
-    `ours` and `theirs` hold, for each seed, how many negatives each test pair does not beat; that alone decides average
-    precision. What is flipped is which of the two methods a query's pairs have their numbers from.
+    `ours` and `theirs` hold one element for each seed. What is flipped is which of the two methods a query's pairs are
+    placed by, among the negatives and among each other; pairs tied by the method that places them share the last
+    place, as in the metric itself.
     """
     rng = np.random.default_rng(seed)
     distinct, which = np.unique(np.concatenate(query), return_inverse=True)
     parts = np.split(which, np.cumsum([len(each) for each in query])[:-1])
+    coded = [_codes(mine, other) for mine, other in zip(ours, theirs, strict=True)]
 
     def apart(swapped: Bool[np.ndarray, "flips queries"]) -> Float[np.ndarray, " flips"]:
         total = np.zeros(len(swapped))
-        for mine, other, part in zip(ours, theirs, parts, strict=True):
+        for (mine, other), part in zip(coded, parts, strict=True):
             swap = swapped[:, part]
             total += _precision(np.where(swap, other, mine)) - _precision(np.where(swap, mine, other))
         return total / len(parts)
@@ -100,10 +116,21 @@ def precision_flips(
     return (1 + at_least) / (1 + num_flips)
 
 
-def _precision(negatives: Int[np.ndarray, "flips pairs"]) -> Float[np.ndarray, " flips"]:
-    """Average precision from the negatives that each test pair does not beat."""
-    found = np.arange(1, negatives.shape[1] + 1)
-    return np.asarray((found / (found + np.sort(negatives, axis=1))).mean(axis=1))
+def _codes(mine: Found, other: Found) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+    """Number each pair's place by each of two methods: by negatives first, alike only where one method ties them."""
+    most = len(mine.score)
+    return mine.unbeaten * (2 * most) + mine.places(), other.unbeaten * (2 * most) + most + other.places()
+
+
+def _precision(codes: Int[np.ndarray, "flips pairs"]) -> Float[np.ndarray, " flips"]:
+    """Average precision of the test pairs whose places have these codes."""
+    count = codes.shape[1]
+    codes = np.sort(codes, axis=1)
+    last_of_tie = np.ones(codes.shape, bool)
+    last_of_tie[:, :-1] = codes[:, 1:] != codes[:, :-1]
+    found = np.where(last_of_tie, np.arange(1, count + 1), count)
+    found = np.minimum.accumulate(found[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray((found / (found + codes // (2 * count))).mean(axis=1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

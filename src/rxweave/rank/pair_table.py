@@ -15,7 +15,7 @@ from rxweave.graph.filtered_ranks import count_negatives_anywhere, ranks_and_pre
 from rxweave.graph.pairs import pair_keys
 from rxweave.graph.split import Split
 from rxweave.rank.bootstrap import Estimate, average_precision, estimate, ratio, resample
-from rxweave.rank.compare import PairedDifference, paired_difference, precision_flips
+from rxweave.rank.compare import Found, PairedDifference, paired_difference, precision_flips
 
 Side = Literal["drug", "disease"]
 """Whose rank it is: the drug's among all drugs of its disease, or the disease's among all diseases of its drug."""
@@ -136,7 +136,7 @@ def compare_precision(
     mine, other = (_pooled_precision(tables, draws, which) for tables in (ours, theirs))
     diseases = np.split(which, np.cumsum([len(table) for table in ours])[:-1])
     p_value = precision_flips(
-        [_unbeaten(table) for table in ours], [_unbeaten(table) for table in theirs], diseases, seed=seed
+        [_found(table) for table in ours], [_found(table) for table in theirs], diseases, seed=seed
     )
     return PairedDifference(estimate(mine - other), p_value, num_pairs=len(which), num_queries=draws.shape[1])
 
@@ -166,6 +166,10 @@ def _unbeaten(table: pl.DataFrame) -> Int[np.ndarray, " pairs"]:
     """How many negatives score at least as much as each test pair."""
     found: Int[np.ndarray, " pairs"] = (table["above"] + table["level"]).to_numpy()
     return found
+
+
+def _found(table: pl.DataFrame) -> Found:
+    return Found(table["score"].to_numpy(), _unbeaten(table))
 
 
 def _beaten(table: pl.DataFrame) -> Float[np.ndarray, " pairs"]:
