@@ -21,14 +21,14 @@ from rxweave.benchmark.quality import catalogue, study, worker
 from rxweave.benchmark.quality import repeat as again
 from rxweave.benchmark.quality import task as tasks
 from rxweave.benchmark.quality.catalogue import CHEAP, METHODS, chosen_methods
+from rxweave.benchmark.quality.finished_runs import find_runs
 from rxweave.benchmark.quality.pages import brief_sheets, write_pages
 from rxweave.benchmark.quality.settings import quality_settings
 from rxweave.benchmark.quality.study import Plan, Study, study_quality
 from rxweave.benchmark.quality.summary import check_reference, summarise
-from rxweave.benchmark.quality.task import MANIFEST, PAIRS, SCORES, Task
-from rxweave.benchmark.quality.vectors import FILE, find_runs, read_vectors, train_vectors
+from rxweave.benchmark.quality.task import MANIFEST, PAIRS, SCORES
+from rxweave.benchmark.quality.vectors import FILE, read_vectors, train_vectors
 from rxweave.benchmark.tables import print_sheets
-from rxweave.benchmark.watched import Ending
 from rxweave.cli import app
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import ConfigError, InputError, LeakError, RxweaveError
@@ -50,24 +50,6 @@ SETTINGS, PEERS = quality_settings({"load.kg": "demo:400"}, TINY)
 
 def quiet(text: str) -> None:
     pass
-
-
-@pytest.fixture
-def done_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Workers run in this process, which takes a tenth of the time; gives the titles of the tasks that were done."""
-    titles: list[str] = []
-
-    def run(argv: list[str], *_: object, **__: object) -> Ending:
-        task = Task.from_json(argv[-1])
-        titles.append(task.title)
-        try:
-            worker.do(task)
-        except RxweaveError as error:
-            return Ending("failed", str(error), None)
-        return Ending("measured", "", None)
-
-    monkeypatch.setattr(study, "run_watched", run)
-    return titles
 
 
 def plan_of(out: Path, methods: str, **changes: object) -> Plan:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rxweave.benchmark.quality.finished_runs import decisive, find_runs
 from rxweave.benchmark.quality.method import Kind, Method
 from rxweave.benchmark.quality.settings import BaselineSettings
 from rxweave.benchmark.quality.task import PROGRESS, Task
-from rxweave.benchmark.quality.vectors import FILE, WITHOUT_EFFECT, find_runs
+from rxweave.benchmark.quality.vectors import FILE
 from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
 from rxweave.config import RunSettings, SplitSettings
 from rxweave.embed.feature_file import file_sha256
@@ -168,7 +169,7 @@ def _training(plan: Plan, kind: Kind, scoring: Task) -> Task:
     embed = plan.settings.embed
     if kind == "hgt-constant":
         embed = embed.but(features="constant", on_collapse="warn")
-    decides = embed.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    decides = decisive(embed)
     if embed.feature_file is not None:  # its content decides, wherever it lies
         decides["feature_file"] = file_sha256(Path(embed.feature_file))
     return replace(
