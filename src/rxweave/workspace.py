@@ -92,7 +92,7 @@ class Workspace:
     unfinished: str = _UNFINISHED
     """Folder below the root for unfinished output; steps that may run at once have one each."""
     claim: Claim | None = None
-    """Held from `begin` to `discard`: another process with the same place is refused meanwhile."""
+    """Held from `begin` to `discard`: another run with the same place, of any process, is refused meanwhile."""
 
     @property
     def graph(self) -> Path:
@@ -151,18 +151,23 @@ class Workspace:
     def begin(self) -> None:
         """Make the place for unfinished output, and empty it of what a killed run left.
 
-        Raises ConfigError while another process writes there.
+        Raises ConfigError while another run writes there, be it of another process or of this one.
         """
         self.claim = Claim.of(self.root / self.unfinished)
-        if (self.root / self.unfinished).exists():
-            shutil.rmtree(self.root / self.unfinished)
-        (self.root / self.unfinished).mkdir(parents=True)
+        try:
+            if (self.root / self.unfinished).exists():
+                shutil.rmtree(self.root / self.unfinished)
+            (self.root / self.unfinished).mkdir(parents=True)
+        except OSError:  # a run that never began is not in the way of the next
+            self._give_up()
+            raise
 
     def publish(self, *names: str) -> None:
         """Move the complete run to its place; of an earlier run nothing remains, and nothing else is touched."""
-        self.replace(_products(names))
-        if not names:
+        self._move(_products(names))
+        if not names:  # before the place is given up: the checkpoint that lies there later is the next run's
             self.forget_checkpoint()
+        self.discard()
 
     def forget_checkpoint(self) -> None:
         """Remove what training and scoring are resumed from: both are over, and their result in place."""
@@ -176,6 +181,10 @@ class Workspace:
 
         `products` are folders, such as 06_models/ranker, each with the patterns of the files to remove.
         """
+        self._move(products)
+        self.discard()
+
+    def _move(self, products: Sequence[tuple[str, tuple[str, ...]]]) -> None:
         for name, patterns in products:
             place = self.root / self._place(name)
             for pattern in ("manifest.json", *patterns):
@@ -186,16 +195,21 @@ class Workspace:
                 target = self.root / staged.relative_to(self.root / self.unfinished)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(target)
-        self.discard()
 
     def discard(self) -> None:
-        """Remove unfinished output, if there is any of this run: what another process writes there is not touched."""
+        """Remove unfinished output, if there is any of this run: what another run writes there is not touched."""
         if self.claim is None:
             return
-        if (self.root / self.unfinished).exists():
-            shutil.rmtree(self.root / self.unfinished)
-        self.claim.release()
-        self.claim = None
+        try:
+            if (self.root / self.unfinished).exists():
+                shutil.rmtree(self.root / self.unfinished)
+        finally:  # what could not be removed now is for the next run to remove
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self.claim is not None:
+            self.claim.release()
+            self.claim = None
 
     @contextmanager
     def stage(self, name: str, *folders: Path) -> Iterator[None]:
