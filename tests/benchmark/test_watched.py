@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,47 @@ def test_a_worker_ends_with_the_process_that_started_it() -> None:
     assert process.stdout.read() == ""
     assert time.monotonic() - started < 60
     process.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+def test_a_worker_ends_whose_parent_was_killed_while_it_was_importing(tmp_path: Path) -> None:
+    """By then it has another parent, which never ends."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    worker = (
+        f"import os, time; file = open({str(pipe)!r}, 'w'); parent = os.getppid(); print(1, file=file, flush=True)\n"
+        "while os.getppid() == parent: time.sleep(0.05)\n"
+        "from rxweave.benchmark.watched import end_with_parent; end_with_parent()\n"
+        "time.sleep(10); print('outlived', file=file)"
+    )
+    parent = (
+        "import sys; from rxweave.benchmark.watched import Limits, run_watched; "
+        f"run_watched([sys.executable, '-c', {worker!r}], Limits(memory_gb=None, seconds=60.0))"
+    )
+    process = subprocess.Popen(python(parent))
+    with pipe.open(encoding="utf-8") as file:
+        assert file.readline() == "1\n"
+        process.kill()
+        process.wait()
+        assert file.read() == ""
+
+
+def test_what_a_worker_starts_is_not_told_of_the_worker_s_parent() -> None:
+    worker = (
+        "import os; from rxweave.benchmark.watched import PARENT, end_with_parent\n"
+        "assert os.environ[PARENT] == str(os.getppid()), 'not told'\n"
+        "end_with_parent(); assert PARENT not in os.environ, 'still told'"
+    )
+    for env in (None, thread_settings(1)):
+        assert run_watched(python(worker), ROOMY, env=env).reason == ""
+
+
+def test_on_windows_no_worker_is_ended_by_the_number_of_its_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv(watched.PARENT, "1" if os.getppid() != 1 else "2")
+    before = threading.active_count()
+    watched.end_with_parent()
+    assert threading.active_count() == before
 
 
 def test_a_process_that_fails_is_told_by_its_last_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,8 @@ from rxweave.benchmark.memory import POLL_SECONDS, resident
 
 POLL_PARENT = 2.0
 """Seconds after which an orphaned worker notices."""
+PARENT = "RXWEAVE_PARENT_PROCESS"
+"""The variable by which `run_watched` tells a worker who started it."""
 Status = Literal["measured", "stopped", "failed", "skipped"]
 
 
@@ -54,7 +57,11 @@ def run_watched(
     started, highest, stopped = time.monotonic(), 0, ""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=env and dict(env)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**(os.environ if env is None else env), PARENT: str(os.getpid())},
         )
         try:
             while process.poll() is None and not stopped:
@@ -81,8 +88,15 @@ def run_watched(
 
 
 def end_with_parent() -> None:
-    """Have this process end soon after the one that started it, which may be killed before it can say so."""
-    parent = os.getppid()
+    """Have this process end soon after the one that started it, which may be killed before it can say so.
+
+    Under `run_watched` that is so too when the other was gone before this call: a worker imports for seconds first, and
+    then has the system's first process as its parent.
+    """
+    told = os.environ.pop(PARENT, "")  # it is not the parent of what this process starts
+    if sys.platform == "win32":  # there the number of a parent stays when it has ended, and may be a launcher's
+        return
+    parent = int(told) if told else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
