@@ -107,6 +107,7 @@ def test_a_training_goes_on_in_the_precision_it_began_in(
     resumed = train(small_graph, settings, seed=SEED, checkpoint=path, resume=True, on_note=notes.append)
     assert_same(resumed, whole)
     assert (resumed.precision.name, resumed.precision.reason) == ("bf16", "as in the checkpoint")
+    assert resumed.memory.precision == "bf16"
     assert not np.array_equal(whole.vectors, train(small_graph, settings, seed=SEED).vectors)
     assert any("The checkpoint was made with rxweave 0.0.1 then, " in note for note in notes)
 

@@ -82,7 +82,14 @@ def test_a_flat_link_loss_is_not_hidden_by_a_contrast_that_falls() -> None:
     epochs = [replace(epoch, link=9.0) for epoch in history([13 - 0.3 * i for i in range(20)])]
     assert warned(epochs) == {15: ["flat loss"]}
     told = guards.loss_warnings(epochs[:15], SETTINGS.but(num_epochs=20))["flat loss"]
-    assert "the link loss is 9.000, and was 9.000" in told
+    assert "After 15 epochs the link loss is 9.000, and was 9.000 at the start: nothing is learnt." in told
+
+
+def test_losses_that_are_both_flat_are_both_told_of() -> None:
+    epochs = [replace(epoch, link=9.0) for epoch in history([13.0] * 15)]
+    told = guards.loss_warnings(epochs, SETTINGS.but(num_epochs=20))["flat loss"]
+    total, link = ("13.000, and was 13.000 at the start", "9.000, and was 9.000 at the start")
+    assert f"the total loss is {total}; the link loss is {link}: nothing is learnt" in told
 
 
 def test_a_rank_that_is_lost_after_an_epoch_leaves_a_checkpoint(

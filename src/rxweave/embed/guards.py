@@ -39,14 +39,16 @@ def loss_warnings(history: Sequence[Epoch], settings: EmbedSettings) -> dict[str
     losses = np.array([epoch.total for epoch in history])
     found = {}
     if len(losses) == max(2 * WINDOW, min(FLAT_AFTER, settings.num_epochs)):
+        flat = []
         for name, each in (("total", losses), ("link", np.array([epoch.link for epoch in history]))):
             first, now = each[:WINDOW].mean(), each[-WINDOW:].mean()
-            if now <= (1 - LEAST_FALL) * first:
-                continue
+            if now > (1 - LEAST_FALL) * first:
+                flat.append(f"the {name} loss is {now:.3f}, and was {first:.3f} at the start")
+        if flat:
             found["flat loss"] = (
-                f"After {len(losses)} epochs the {name} loss is {now:.3f}, and was {first:.3f} at the start: nothing "
-                f"is learnt. Likely: learning_rate (now {settings.learning_rate:g}) far too low or too high, or facts "
-                "that tell nothing of one another. Change: learning_rate=0.001, features=svd."
+                f"After {len(losses)} epochs {'; '.join(flat)}: nothing is learnt. Likely: learning_rate (now "
+                f"{settings.learning_rate:g}) far too low or too high, or facts that tell nothing of one another. "
+                "Change: learning_rate=0.001, features=svd."
             )
     if len(losses) >= 2 * WINDOW:
         means = np.convolve(losses, np.full(WINDOW, 1 / WINDOW), mode="valid")

@@ -129,7 +129,8 @@ def train(
             tell, keeper.writes = Listeners(_silent, _silent, _silent), False
         ranks.check_same(identity, device)
         saved = find_on_all(keeper, ranks, resume=resume, say=tell.note)
-        plan = plan_memory(graph, settings, device=device)
+        # In the precision that it will go on in; attention is chosen anew in either case.
+        plan = plan_memory(graph, settings, device=device, precision=None if saved is None else saved.made.precision)
         tell.note(plan.told())
         check_memory(plan, graph, settings)
         from_file = _read_features(settings, graph, held_out)
