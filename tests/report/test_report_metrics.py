@@ -56,6 +56,14 @@ def test_every_metric_is_there(data: ReportData, page: Element) -> None:
     assert shown == pytest.approx(data.metrics["ranker"].diseases_given_drug.mean_rank.value, abs=5e-4)
 
 
+def test_it_says_what_the_intervals_draw(data: ReportData, html: str) -> None:
+    """As `rxweave.rank.metrics` draws: diseases for either side, drugs for means over drugs alone."""
+    draws = f"{data.metrics['ranker'].num_bootstraps:,}"
+    said = " ".join(html.split())
+    assert f"from {draws} bootstrap draws of diseases, on both sides, each with all its held-out treatments" in said
+    assert "those of means over drugs, from draws of drugs" in said
+
+
 @pytest.mark.usefixtures("blank_figures")
 def test_a_synthetic_graph_tells_its_oracle_and_the_share_reached(data: ReportData, page: Element) -> None:
     assert page.find_all("p", id="oracle") == []
