@@ -13,7 +13,7 @@ import torch
 from rxweave.config import EmbedSettings, RunSettings
 from rxweave.embed.attention import build_index
 from rxweave.embed.checkpoint import CheckpointError
-from rxweave.embed.feature_file import FileFeatures, added_width, read_feature_file
+from rxweave.embed.feature_file import FEATURES_KEY, FileFeatures, added_width, read_feature_file
 from rxweave.embed.features import FEATURE_RMS, svd_features
 from rxweave.embed.fold_in import features_with_new, new_rows
 from rxweave.embed.held_out import HeldOut
@@ -262,6 +262,17 @@ def test_embeddings_that_have_seen_held_out_pairs_are_no_features(tmp_path: Path
     own = trained_with(embeddings_of(split, tmp_path))
     assert own.from_file is not None
     assert "made.parquet has embeddings that were trained on this very split." in own.from_file.notes
+    # Nor is a source hidden behind them: embeddings that a feature file went into are no better than that file.
+    made = tmp_path / "made.parquet"
+    about = {**pl.read_parquet_metadata(made), FEATURES_KEY: "5ee" + "0" * 61}
+    pl.read_parquet(made).write_parquet(tmp_path / "second.parquet", metadata=about)
+    second = trained_with(tmp_path / "second.parquet")
+    assert second.from_file is not None
+    assert any(
+        "trained on this very split, with a feature file of their own (SHA-256 5ee000000000)" in note
+        and "have not seen the held-out treatments is not proven" in note
+        for note in second.from_file.notes
+    )
     # A CSV says nothing of where it is from, and that is said.
     copied = trained_with(tmp_path / "made.csv")
     assert copied.from_file is not None

@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Float32
 
 from rxweave.embed.decoder import DistMult
+from rxweave.embed.feature_file import FEATURES_KEY
 from rxweave.embed.guards import under_alarm
 from rxweave.embed.history import Epoch
 from rxweave.embed.treatment_scores import scored_relations, treatment_scores
@@ -58,7 +59,8 @@ def check_feature_file(path: Path, held_out: HeldOut, graph: Graph) -> str:
     """Give a sentence on whether the vectors of a feature file can have seen held-out pairs.
 
     Embeddings of rxweave name the split they were trained on: raises LeakError when it is not this one, or none. Of
-    other files nothing can be proven, and the sentence says so.
+    other files nothing can be proven, nor of the feature file that such embeddings were themselves trained with, and
+    the sentence says so.
     """
     metadata = pl.read_parquet_metadata(path) if is_parquet(path) else {}
     if SPLIT_KEY not in metadata or held_out.split is None:
@@ -70,7 +72,13 @@ def check_feature_file(path: Path, held_out: HeldOut, graph: Graph) -> str:
         check_no_leaks_in_embeddings(metadata, held_out.split, graph)
     except LeakError as error:
         raise LeakError(f"embed.feature_file {path}: {error}") from None
-    return f"{path.name} has embeddings that were trained on this very split."
+    told = f"{path.name} has embeddings that were trained on this very split"
+    if FEATURES_KEY not in metadata:
+        return f"{told}."
+    return (
+        f"{told}, with a feature file of their own (SHA-256 {metadata[FEATURES_KEY][:12]}): what that was made from "
+        "they do not say, so that they have not seen the held-out treatments is not proven."
+    )
 
 
 def held_out_mrr(
