@@ -172,6 +172,5 @@ def propose(settings: RunSettings, *, as_json: bool = False) -> None:
         typer.echo(json.dumps({"command": command, "changes": dict(found.changes), "memory": found.plan.plain()}))
     else:
         typer.echo(found.plan.told(), err=True)
-        told = "It fits" if found.plan.whole else "Without its micro-batches, whose need is not predicted, it fits"
-        typer.echo(f"{told} {'with these settings' if found.changes else 'as it is'}:", err=True)
+        typer.echo(f"It fits {'with these settings' if found.changes else 'as it is'}:", err=True)
         typer.echo(command)

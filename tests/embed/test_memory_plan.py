@@ -74,9 +74,10 @@ def test_weights_features_and_index_are_predicted_to_the_byte(graph: Graph, chan
     assert parts["graph index"] > arrays
 
 
-def test_what_training_adds_is_near_what_torch_holds_alive_at_its_peak(graph: Graph) -> None:
+@pytest.mark.parametrize("batching", ["full", "sampled"])
+def test_what_training_adds_is_near_what_torch_holds_alive_at_its_peak(graph: Graph, batching: str) -> None:
     """Tensors alone, counted by torch's profiler: no interpreter, heap or library, nor the index, made by numpy."""
-    settings = SETTINGS.but(num_epochs=2, contrastive_weight=0.0, features="learned")
+    settings = SETTINGS.but(num_epochs=2, contrastive_weight=0.0, features="learned", batching=batching)
     plan = plan_memory(graph, settings, held=0, available=None)
     alive = highest = 0
     with torch.profiler.profile(profile_memory=True) as profile:

@@ -31,6 +31,8 @@ class PlannedCase:
         return ", ".join([self.graph, *(f"{name}={value}" for name, value in self.settings.items())])
 
 
+FEW_DRAWN = {"batching": "sampled", "num_neighbours": (5, 2), "batch_facts": 512, "num_treatment_negatives": 64}
+TEN_THREE = {"batching": "sampled", "num_neighbours": (10, 3)}
 SMALL = (
     PlannedCase("demo"),
     PlannedCase("demo:6000", {"attention": "fused_cpu", "precision": "fp32"}),
@@ -39,6 +41,11 @@ SMALL = (
     PlannedCase("primekg:0.125", {"features": "learned", "precision": "bf16"}),
     PlannedCase("primekg:0.125", {"attention": "csr", "precision": "fp32", "num_heads": 4}),
     PlannedCase("primekg:0.25", {"hidden_dim": 512, "num_treatment_negatives": 512, "precision": "fp32"}),
+    PlannedCase("demo:6000", {"batching": "sampled"}),
+    PlannedCase("primekg:0.125", {"batching": "sampled", "precision": "fp32"}),
+    PlannedCase("primekg:0.25", {**FEW_DRAWN, "features": "constant", "contrastive_weight": 0}),
+    PlannedCase("primekg:0.25", {**TEN_THREE, "precision": "fp32", "features": "learned", "accumulation_steps": 2}),
+    PlannedCase("primekg:0.25", {"batching": "sampled", "attention": "csr", "precision": "fp32", "hidden_dim": 512}),
 )
 """Minutes on two cores, below 4 GB each."""
 FULL = (

@@ -47,7 +47,6 @@ def check_memory(plan: MemoryPlan, graph: Graph | GraphShape, settings: EmbedSet
         f"Training would hold about {gigabytes(plan.peak)} on {plan.device}, and {gigabytes(plan.available)} are "
         f"available: {plan.largest()}, while {plan.stage}. Dimensions are never changed. "
         + (f"What fits: {suggested}." if found else "No part of the graph fits: free memory, or use another machine.")
-        + " Or try -o embed.batching=sampled, made for graphs that do not fit: its need is not predicted."
         + " If you know that more can be taken, say how much with -o embed.memory_limit_gb=…"
     )
 
@@ -70,8 +69,8 @@ def propose(graph: Graph | GraphShape, settings: EmbedSettings) -> Fit:
 def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPlan) -> list[Fit]:
     """Give what would fit where `plan` does not, what changes least first.
 
-    First what leaves the learning as it is, then less to score at once, then all of it together, and a part of the
-    graph last.
+    First what leaves the learning as it is, then less to score at once, then drawn neighbours in place of all, then
+    all of it together, and a part of the graph last.
     """
     shape = graph if isinstance(graph, GraphShape) else GraphShape.of(graph)
 
@@ -112,7 +111,6 @@ def _ladders(settings: EmbedSettings, plan: MemoryPlan) -> Iterator[list[dict[st
     others = [name for name in IMPLEMENTATIONS if name not in ("reference", plan.attention)]
     yield [{"attention": name} for name in others if why_not(name, device=kind, head_dim=head_dim) is None]
     yield [{"precision": "bf16"}] if plan.precision == "fp32" else []
-    # batching=sampled belongs here once memory_parts.py plans its micro-batches: till then it cannot be said to fit.
     facts, parts = settings.edge_sample_size, settings.accumulation_steps
     halvings = range(1, max(1, facts // FEWEST_SCORED).bit_length())
     yield [{"edge_sample_size": facts >> i, "accumulation_steps": parts << i} for i in halvings]
@@ -120,6 +118,12 @@ def _ladders(settings: EmbedSettings, plan: MemoryPlan) -> Iterator[list[dict[st
     halvings = range(1, max(1, negatives // FEWEST_NEGATIVES).bit_length())
     yield [{"num_treatment_negatives": negatives >> i} for i in halvings]
     yield [{"features": "svd"}] if settings.features == "learned" else []
+    if settings.batching == "full":
+        yield [{"batching": "sampled"}]
+    else:
+        facts = settings.batch_facts
+        halvings = range(1, max(1, facts // FEWEST_SCORED).bit_length())
+        yield [{"batch_facts": facts >> i, "accumulation_steps": parts << i} for i in halvings]
 
 
 def _named(changes: Mapping[str, Any]) -> dict[str, Any]:

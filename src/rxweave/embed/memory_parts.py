@@ -7,11 +7,13 @@ here too. Names: N nodes, H hidden_dim, D embedding_dim, L layers; a state of a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention.gather import CHUNK_EDGES
+from rxweave.embed.layerwise import EDGES_AT_ONCE
 from rxweave.embed.link_loss import FACTS_AT_ONCE
+from rxweave.embed.memory_drawn import drawn_part, scored_facts
 from rxweave.embed.memory_shape import Flow, GraphShape
 from rxweave.embed.objective import CONTRASTIVE_NODES
 from rxweave.embed.rowwise import ROWS
@@ -53,6 +55,8 @@ class Sizes:
     precision: str
     from_file: int = 0
     """Numbers that `feature_file` adds to those of each node (`feature_file.added_width`)."""
+    on_gpu: bool = False
+    """Whether training has a memory of its own, in which nothing is that numpy holds."""
 
     @property
     def rounded(self) -> int:
@@ -106,6 +110,10 @@ class Sizes:
         decoder = len(self.shape.relations) * (s.embedding_dim + 1)
         return REAL * (s.num_layers * layer + mapped_in + out + decoder)
 
+    def of(self, num_nodes: int) -> Sizes:
+        """Give the sizes of tensors for so many nodes."""
+        return replace(self, shape=replace(self.shape, type_sizes=(num_nodes,)))
+
     def block(self, width: int) -> int:
         """One block of rows in the dense maps."""
         return REAL * min(ROWS, self.shape.num_nodes) * width
@@ -120,7 +128,9 @@ def lasting(sizes: Sizes) -> Parts:
         for relation in sizes.shape.relations
     )
     if sizes.settings.batching == "sampled":
-        index = sum(8 * flow.edges + 12 * flow.pairs for flow in sizes.shape.flows())
+        index = 0 if sizes.on_gpu else sum(8 * flow.edges + 12 * flow.pairs for flow in sizes.shape.flows())
+    if sizes.on_gpu:
+        known = 0
     learnt = sizes.weights + (sizes.features if sizes.learns_features else 0)
     return {
         "graph index": index + known,
@@ -134,8 +144,10 @@ def lasting(sizes: Sizes) -> Parts:
 def stages(sizes: Sizes) -> Iterator[Stage]:
     """Give every stage whose peak may be that of the training. All but the first stand on `lasting`."""
     s, layers = sizes.settings, sizes.settings.num_layers
-    yield _preparation(sizes)
+    if not sizes.on_gpu:
+        yield _preparation(sizes)
     if s.batching == "sampled":
+        yield from _of_drawn_part(sizes)
         yield _layer_by_layer(sizes)
         return
     index = _visible_index(sizes)
@@ -195,14 +207,76 @@ def _preparation(sizes: Sizes) -> Stage:
     return Stage("preparing the graph", {"features": svd, "feature file": read, "likeness": 48 * shared})
 
 
-def _layer_by_layer(sizes: Sizes) -> Stage:
-    """Under batching=sampled: states of one layer, keys and values there, and the embeddings; see `layerwise.py`.
+def _of_drawn_part(sizes: Sizes) -> Iterator[Stage]:
+    """Under batching=sampled: a micro-batch on its part of the graph; see `sampled_step.py`."""
+    s, hops = sizes.settings, drawn_part(sizes.shape, sizes.settings)
+    seeds, first = hops[-1].kept, hops[0].known
+    wide = REAL * s.hidden_dim
+    index = sum(20 * hop.edges + 12 * hop.rows for hop in hops)
+    most_edges = max(hop.edges for hop in hops)
+    # Of each draw: places of edges, relation by relation; what passed; the block sorted both ways.
+    drawn = 0 if sizes.on_gpu else 60 * most_edges
+    yield Stage("drawing neighbours", {"graph index": index, "drawn edges": drawn, **_gradients(sizes)})
+    features = REAL * first * sizes.feature_width
+    dropped = 2 * features if s.dropout else features
+    kept = [dropped + (wide * first if sizes.has_input_map else 0)]
+    for number, hop in enumerate(hops):
+        # What was received, of all; of the kept: that, what stood before, what comes after, earlier states.
+        kept.append(wide * (hop.known + (3 + number) * hop.kept) + REAL * s.num_heads * hop.known)
+    through = {"graph index": index, **_gradients(sizes)}
+    for number, hop in enumerate(hops):
+        part = sizes.of(hop.known)
+        forward, backward = _attention_scratch(part, list(hop.flows))
+        rounding = part.query_key_value if sizes.precision == "bf16" else 0
+        yield Stage(
+            "passing messages",
+            {**through, "layers": sum(kept[: number + 2]) + part.query_key_value, "attention": forward},
+        )
+        # Of the layer: gradients of what it received, of queries, keys and values, and of its input.
+        of_layer = wide * (hop.known + 2 * hop.kept) + 3 * part.state + part.state
+        yield Stage(
+            "passing gradients through the layers",
+            {
+                **through,
+                "layers": sum(kept[: number + 2]) + part.query_key_value,
+                "gradients": of_layer + (number + 1) * wide * hop.kept + sizes.weights,
+                "attention": max(backward, rounding),
+            },
+        )
+    z = REAL * seeds * s.embedding_dim
+    scored = {**through, "layers": sum(kept), "embeddings": z, "gradients": z + sizes.weights}
+    yield Stage("scoring facts", {**scored, "scoring": _scoring(sizes)})
+    yield Stage("likeness of nodes", {**scored, "scoring": _contrast(sizes)})
 
-    What a micro-batch takes depends on the neighbours that are drawn, and is not planned for.
+
+def _gradients(sizes: Sizes) -> Parts:
+    """Between micro-batches: the sums of those before; a learnt table's is as large as all features, and another's."""
+    return {"gradients": sizes.weights + (2 * sizes.features if sizes.learns_features else 0)}
+
+
+def _layer_by_layer(sizes: Sizes) -> Stage:
+    """Under batching=sampled: states of one layer, keys and values there, the embeddings, and what a block of edges
+    takes; see `layerwise.py`.
     """
-    block = 4 * sizes.block(max(sizes.settings.embedding_dim, 3 * sizes.settings.hidden_dim))
-    layers = sizes.state + 2 * sizes.query_key_value // 3
-    return Stage("embedding all nodes", {"layers": layers, "embeddings": sizes.embeddings, "dense maps": block})
+    s = sizes.settings
+    carried = 2 * sizes.query_key_value // 3
+    part = sizes.of(min(sizes.shape.num_nodes, EDGES_AT_ONCE))
+    share = min(1.0, EDGES_AT_ONCE / max(sizes.shape.num_edges, 1))
+    flows = [
+        Flow(*(round(getattr(flow, name) * share) for name in ("edges", "pairs", "senders")))
+        for flow in sizes.shape.flows()
+    ]
+    attention, _ = _attention_scratch(part, flows)
+    block = part.query_key_value + 2 * part.query_key_value // 3 + part.state
+    on_cpu = {"layers": sizes.state + carried, "embeddings": sizes.embeddings}
+    return Stage(
+        "embedding all nodes",
+        {
+            **({} if sizes.on_gpu else on_cpu),
+            "dense maps": max(4 * sizes.block(max(s.embedding_dim, 3 * s.hidden_dim)), block),
+            "attention": attention,
+        },
+    )
 
 
 def _visible_index(sizes: Sizes) -> int:
@@ -254,7 +328,7 @@ def _scoring(sizes: Sizes) -> int:
     """The largest batch of facts with its negatives; see `link_loss.py`."""
     s, most = sizes.settings, 0
     for relation in sizes.shape.relations:
-        facts = -(-relation.hidden(s) // s.accumulation_steps)
+        facts = scored_facts(relation, sizes.shape, s)
         negatives = relation.negatives(s)
         together = min(facts, FACTS_AT_ONCE)
         group = REAL * together * (9 * s.embedding_dim + 3 * max(negatives))

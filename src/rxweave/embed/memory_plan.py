@@ -51,8 +51,6 @@ class MemoryPlan:
     """The stage of training whose peak is the highest."""
     parts: Mapping[str, int]
     """What is held then, by name; `process` is what was held already when the plan was made."""
-    whole: bool
-    """Whether every stage is in it; not those of batching=sampled, whose peak may be higher."""
     available: int | None
     """What the process (or all processes of the GPU) may hold: what it holds, and what is free; None if unknown."""
 
@@ -78,7 +76,7 @@ class MemoryPlan:
         if self.available is not None:
             there_is = f"of {gigabytes(self.available)} available"
         close = "; close, since such figures may be a fifth too low" if self.tight else ""
-        peak = f"{'about' if self.whole else 'at least'} {gigabytes(self.peak)} {there_is}, most while {self.stage}"
+        peak = f"about {gigabytes(self.peak)} {there_is}, most while {self.stage}"
         return f"Memory{where}: {peak} ({self.largest()}){close}."
 
     def largest(self) -> str:
@@ -128,7 +126,8 @@ def plan_memory(
         held = memory_now(place)
     if available is None:
         available = _available(settings, place, held)
-    sizes = Sizes(shape, settings, attention, precision, added_width(settings.feature_file))
+    on_gpu = place.type == "cuda"
+    sizes = Sizes(shape, settings, attention, precision, added_width(settings.feature_file), on_gpu)
     kept = lasting(sizes)
     plans = []
     for stage in stages(sizes):
@@ -143,8 +142,7 @@ def plan_memory(
         if precision == "bf16" and place.type == "cpu":
             parts["compiled products"] = BFLOAT16_PRODUCTS
         parts = {"process": held, **{name: size for name, size in parts.items() if size}}
-        whole = settings.batching == "full"
-        plans.append(MemoryPlan(str(place), attention, precision, stage.name, parts, whole, available))
+        plans.append(MemoryPlan(str(place), attention, precision, stage.name, parts, available))
     return max(plans, key=lambda plan: plan.peak)
 
 

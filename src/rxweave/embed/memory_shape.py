@@ -8,9 +8,60 @@ from functools import cached_property
 from math import ceil
 
 import numpy as np
+from jaxtyping import Int
 
 from rxweave.config import EmbedSettings
 from rxweave.graph.build import Graph
+
+
+@dataclass(frozen=True)
+class Degrees:
+    """How many facts of a relation the nodes at one end of it stand in, nodes of about the same number together."""
+
+    of_group: tuple[float, ...]
+    """Mean of each group, 1 or more."""
+    sizes: tuple[float, ...]
+    """Nodes of each group."""
+
+    @classmethod
+    def of(cls, nodes: Int[np.ndarray, " ends"], num_nodes: int) -> Degrees:
+        """Count the ends of facts; up to 16 a group for each number, beyond it eight groups to every doubling."""
+        degree = np.bincount(nodes, minlength=num_nodes)
+        degree = degree[degree > 0]
+        group = np.where(degree <= 16, degree, np.floor(8 * np.log2(np.maximum(degree, 1))))
+        _, which = np.unique(group, return_inverse=True)
+        sizes = np.bincount(which)
+        return cls(tuple((np.bincount(which, degree) / sizes).tolist()), tuple(sizes.astype(float).tolist()))
+
+    @property
+    def nodes(self) -> float:
+        return float(sum(self.sizes))
+
+    @property
+    def facts(self) -> float:
+        return float(np.dot(self.of_group, self.sizes))
+
+    def capped(self, most: int, *, met: float = 1.0, others: float = 0.0) -> tuple[float, float]:
+        """Give how many of the nodes are expected, and their facts if none stands in more than `most` (-1: all).
+
+        A node is expected as one that a random share `met` of the facts meets, or as one of a share of `others`.
+        """
+        degree = np.array(self.of_group)
+        nodes = (1 - (1 - min(met, 1.0)) ** degree * (1 - others)) * np.array(self.sizes)
+        return float(nodes.sum()), float(np.dot(nodes, degree if most < 0 else np.minimum(degree, most)))
+
+    def met(self, share: float) -> float:
+        """Give how many of the nodes are expected in a share of the facts, drawn at random."""
+        return float(np.dot(1 - (1 - min(share, 1.0)) ** np.array(self.of_group), self.sizes))
+
+    def thinned(self, share: float) -> Degrees:
+        """Give those of a graph in which a share of the nodes is kept."""
+        return Degrees(
+            tuple(max(1.0, degree * share) for degree in self.of_group),
+            tuple(
+                size * share * min(1.0, degree * share) for degree, size in zip(self.of_group, self.sizes, strict=True)
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -29,6 +80,12 @@ class RelationSize:
     source_type: int
     """Nodes of the source's type, with facts or without."""
     target_type: int
+    source_kind: int
+    """The number of the source's type."""
+    target_kind: int
+    source_degrees: Degrees
+    """Of a symmetric relation, of nodes at either end."""
+    target_degrees: Degrees
 
     def hidden(self, settings: EmbedSettings) -> int:
         """Give how many facts a step hides and scores; see `FactSampler.hide`."""
@@ -59,6 +116,8 @@ class GraphShape:
     relations: tuple[RelationSize, ...]
     alike_types: tuple[int, ...]
     """Sizes of the node types whose likeness by genes is learnt (diseases, drugs)."""
+    alike_kinds: tuple[int, ...]
+    """The numbers of these types."""
     gene_meetings: tuple[int, ...]
     """For each of them, how many pairs of its nodes meet at a gene, each gene counted: an upper bound of the pairs."""
 
@@ -68,19 +127,22 @@ class GraphShape:
         treatment_like = set(graph.drug_disease_relations())
         sizes = []
         for r, (relation, (source, target)) in enumerate(zip(graph.relations, graph.facts, strict=True)):
-            sources, targets = (_distinct(nodes, graph.num_nodes) for nodes in (source, target))
-            if relation.symmetric:
-                sources = targets = _distinct(np.concatenate([source, target]), graph.num_nodes)
+            ends = [np.concatenate([source, target])] if relation.symmetric else [source, target]
+            degrees = [Degrees.of(nodes, graph.num_nodes) for nodes in ends] * (3 - len(ends))
             sizes.append(
                 RelationSize(
                     facts=len(source),
                     loops=int((source == target).sum()) if relation.symmetric else 0,
                     symmetric=relation.symmetric,
                     treatment_like=r in treatment_like,
-                    sources=sources,
-                    targets=targets,
+                    sources=round(degrees[0].nodes),
+                    targets=round(degrees[1].nodes),
                     source_type=graph.num_of(relation.source_type),
                     target_type=graph.num_of(relation.target_type),
+                    source_kind=graph.node_types.index(relation.source_type),
+                    target_kind=graph.node_types.index(relation.target_type),
+                    source_degrees=degrees[0],
+                    target_degrees=degrees[1],
                 )
             )
         alike = [t for t in (graph.roles.disease, graph.roles.drug) if t in graph.node_types]
@@ -89,6 +151,7 @@ class GraphShape:
             type_sizes=tuple(np.diff(graph.type_offsets).tolist()),
             relations=tuple(sizes),
             alike_types=tuple(graph.num_of(node_type) for node_type in alike),
+            alike_kinds=tuple(graph.node_types.index(node_type) for node_type in alike),
             gene_meetings=tuple(_gene_meetings(graph, node_type) for node_type in alike),
         )
 
@@ -133,6 +196,8 @@ class GraphShape:
                 targets=min(most, fewer(relation.targets)),
                 source_type=fewer(relation.source_type),
                 target_type=fewer(relation.target_type),
+                source_degrees=relation.source_degrees.thinned(share),
+                target_degrees=relation.target_degrees.thinned(share),
             )
 
         return replace(
@@ -142,12 +207,6 @@ class GraphShape:
             alike_types=tuple(fewer(size) for size in self.alike_types),
             gene_meetings=tuple(fewer(count, 2) for count in self.gene_meetings),
         )
-
-
-def _distinct(nodes: np.ndarray, num_nodes: int) -> int:
-    present = np.zeros(num_nodes, bool)
-    present[nodes] = True
-    return int(present.sum())
 
 
 def _gene_meetings(graph: Graph, node_type: str) -> int:
