@@ -222,7 +222,7 @@ def test_embeddings_of_an_earlier_training_do_not_stand_in_for_one_that_failed(
     done_here.clear()
     longer = SETTINGS.but(embed=SETTINGS.embed.but(num_epochs=4))
 
-    def broken(*_: object) -> dict[str, str]:
+    def broken(*_: object, **__: object) -> dict[str, str]:
         raise InputError("no memory left")
 
     monkeypatch.setattr(worker, "train_vectors", broken)
@@ -256,7 +256,7 @@ def test_a_row_can_be_done_again_from_its_manifest(
 ) -> None:
     monkeypatch.setattr(again, "run_watched", study.run_watched)
     found = finished(tmp_path / "out", "hgt-decoder,degree-prior", seeds=(1,))
-    manifest = found.scored["hgt-decoder", 1].folder / MANIFEST
+    manifest, degrees = found.scored["hgt-decoder", 1].folder / MANIFEST, found.scored["degree-prior", 1].folder
     for at in (manifest, tmp_path / "out/embeddings/hgt/seed-1" / MANIFEST):
         result = CliRunner().invoke(app, ["benchmark", "repeat", str(at), "--json"])
         assert result.exit_code == 0, result.output
@@ -285,6 +285,27 @@ def test_a_row_can_be_done_again_from_its_manifest(
         refused = CliRunner().invoke(app, ["benchmark", "repeat", str(at)])
         assert isinstance(refused.exception, RxweaveError)
         assert told in str(refused.exception)
+    # A folder stands for the manifest in it, and one without is told what it should have been.
+    assert json.loads(CliRunner().invoke(app, ["benchmark", "repeat", str(degrees), "--json"]).stdout)["alike"]
+    for at, told in (
+        (
+            tmp_path / "out",
+            f"{tmp_path / 'out'} holds no manifest.json. Give that of a row",
+        ),
+        (tmp_path / "nowhere", f"There is no manifest at {tmp_path / 'nowhere'}."),
+    ):
+        refused = CliRunner().invoke(app, ["benchmark", "repeat", str(at)])
+        assert isinstance(refused.exception, InputError)
+        assert told in str(refused.exception)
+    assert str(tmp_path / "out/embeddings/hgt/seed-1" / MANIFEST) in str(
+        CliRunner().invoke(app, ["benchmark", "repeat", str(tmp_path / "out")]).exception
+    )
+    # What tells of something else is not replaced.
+    untouched = (tmp_path / "old" / MANIFEST).read_bytes()
+    refused = CliRunner().invoke(app, ["benchmark", "repeat", str(degrees), "--out", str(tmp_path / "old")])
+    assert isinstance(refused.exception, InputError)
+    assert f"--out {tmp_path / 'old'} holds a manifest.json already" in str(refused.exception)
+    assert (tmp_path / "old" / MANIFEST).read_bytes() == untouched
     changed = {**record, "task": {**record["task"], "inputs": ["0" * 64]}}
     (tmp_path / "old" / MANIFEST).write_text(json.dumps(changed))
     with pytest.raises(RxweaveError, match="are not those that were asked for: their SHA-256"):
@@ -445,6 +466,51 @@ def test_what_cannot_work_is_refused_before_anything_is_done(tmp_path: Path, wor
     assert isinstance(result.exception, ConfigError)
     assert told in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_study_in_the_same_folder_is_refused(tmp_path: Path, done_here: list[str]) -> None:
+    words = ["benchmark", "quality", "--kg", "demo:400", "--methods", "degree-prior", "--seeds", "1", "--out"]
+    first = (
+        "from pathlib import Path; from rxweave.claim import Claim; "
+        f"held = Claim.of(Path({str(tmp_path / 'methods')!r})); print('held', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", first], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        refused = CliRunner().invoke(app, [*words, str(tmp_path)])
+        process.communicate(b"\n")
+    assert isinstance(refused.exception, ConfigError)
+    assert f"Another run writes to {tmp_path} (process {process.pid})" in str(refused.exception)
+    assert done_here == []
+    assert CliRunner().invoke(app, [*words, str(tmp_path)]).exit_code == 0
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), InputError("no such file")], ids=["Ctrl-C", "error"])
+def test_a_study_that_is_ended_gives_its_folder_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException
+) -> None:
+    held: list[str] = []
+    while_it_works: list[str] = []
+
+    class Noted:
+        @staticmethod
+        def of(folder: Path) -> Noted:
+            held.append(str(folder))
+            return Noted()
+
+        def release(self) -> None:
+            held.clear()
+
+    def ended(*_: object, **__: object) -> None:
+        while_it_works.extend(held)
+        raise ending
+
+    monkeypatch.setattr(study, "Claim", Noted)
+    monkeypatch.setattr(study, "study_quality", ended)
+    result = CliRunner().invoke(app, ["benchmark", "quality", "--kg", "demo:400", "--out", str(tmp_path)])
+    assert result.exit_code != 0
+    assert while_it_works == [str(tmp_path / "methods")]
+    assert held == []
 
 
 def test_the_command_writes_its_tables(tmp_path: Path, done_here: list[str]) -> None:

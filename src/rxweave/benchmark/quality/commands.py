@@ -42,7 +42,7 @@ def quality(
         float | None, typer.Option(help="Stop a method that holds more, in 10^9 bytes (default: 80 % of what is free).")
     ] = None,
     time_limit: Annotated[float, typer.Option(help="Stop a method after this many seconds.")] = 6 * 3600.0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do again what is finished.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do all again, finished or begun.")] = False,
     list_methods: Annotated[bool, typer.Option("--list-methods", help="Show the methods, and stop.")] = False,
     override: Override = None,
     out: Annotated[Path, typer.Option(help="Folder for scores, manifests and tables.")] = Path("data/quality"),
@@ -59,7 +59,7 @@ def quality(
     from rxweave.benchmark.quality.catalogue import METHODS, chosen_methods
     from rxweave.benchmark.quality.pages import brief_sheets, write_pages
     from rxweave.benchmark.quality.settings import quality_settings
-    from rxweave.benchmark.quality.study import Plan, default_threads, study_quality
+    from rxweave.benchmark.quality.study import Plan, claimed, default_threads, study_quality
     from rxweave.benchmark.quality.summary import check_reference, summarise
     from rxweave.benchmark.tables import Sheet, print_sheets
 
@@ -89,9 +89,10 @@ def quality(
         fresh=fresh,
         command=f"rxweave {shlex.join(sys.argv[1:])}",
     )
-    study = study_quality(plan, tell=lambda sentence: typer.echo(f"  {sentence}", err=True))
-    rows = summarise(study, compared_with)
-    paths = write_pages(study, rows, compared_with)
+    with claimed(out):
+        study = study_quality(plan, tell=lambda sentence: typer.echo(f"  {sentence}", err=True))
+        rows = summarise(study, compared_with)
+        paths = write_pages(study, rows, compared_with)
     if as_json:
         typer.echo(json.dumps(plain(json.loads(paths[0].read_text(encoding="utf-8"))), indent=2))
     else:
@@ -102,7 +103,9 @@ def quality(
 
 
 def repeat(
-    manifest: Annotated[Path, typer.Argument(help="manifest.json of a row: methods/METHOD/seed-N/ in its --out.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="manifest.json of a row, or its folder: methods/METHOD/seed-N in its --out.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for what comes of it (default: none, it is compared and forgotten).")
     ] = None,
@@ -132,10 +135,10 @@ def repeat(
             tell=lambda sentence: typer.echo(f"  {sentence}", err=True),
         )
     if as_json:
-        typer.echo(json.dumps({**plain(found), "alike": found.alike}, indent=2))
+        typer.echo(json.dumps({**plain(found), "alike": found.alike, "other": found.other}, indent=2))
     else:
         lines = tuple(
-            (name, *(f"{value:.6g}" if isinstance(value, float) else str(value) for value in both))
+            (name, *(f"{value:.6g}" if isinstance(value, float) else str(value)[:12] for value in both))
             for name, both in found.values.items()
         )
         notes = (
@@ -144,7 +147,8 @@ def repeat(
             else [f"Scores bit for bit alike: {'yes' if found.scores_alike else 'no'}."]
         )
         notes += [f"Not as it was then: {'; '.join(found.reasons)}."] if found.reasons else []
+        notes += [found.unknown] if found.unknown else []
         print_sheets([Sheet(found.title, ("measure", "recorded", "now"), lines, tuple(notes))])
-        typer.echo("The same." if found.alike else "Not the same.")
+        typer.echo("The same." if found.alike else f"Not the same. Other than recorded: {', '.join(found.other)}.")
     if not found.alike:
         raise typer.Exit(1)

@@ -24,6 +24,12 @@ WITHOUT_EFFECT = {
 """Settings of training that change its vectors by rounding at most; `measure_every` only without early stopping."""
 
 
+FOLDS_OF_RUNS = (
+    " Of k folds, seed N tests fold N modulo k of the set that seed N // k draws (or --split-seed): of 5, that of seed "
+    "3 is made by rxweave run --split folds --seed 0 -o split.fold=3."
+)
+
+
 def decisive(embed: EmbedSettings) -> dict[str, Any]:
     """Give the settings that a training's vectors depend on, as plain values.
 
@@ -35,17 +41,24 @@ def decisive(embed: EmbedSettings) -> dict[str, Any]:
 
 
 def find_runs(
-    folders: Sequence[Path], splits: Mapping[int, Split], graph: Graph, settings: EmbedSettings
+    folders: Sequence[Path],
+    splits: Mapping[int, Split],
+    graph: Graph,
+    settings: EmbedSettings,
+    *,
+    folds: bool = False,
 ) -> dict[int, Path]:
     """Give, for the seeds there is one for, the folder of the embeddings to be used, of these finished runs.
 
     Which seed a run is for is decided by the fingerprint of its split and the seed of its training, both from the
-    metadata of its embeddings. Raises LeakError for embeddings of none of these splits, ConfigError when they were
-    trained with other settings than those asked for or two runs are for one seed, InputError for a folder without
-    embeddings.
+    metadata of its embeddings; of `folds` by the fingerprint alone, since `rxweave run` draws the set of folds with the
+    seed that it trains with, and here the folds of one set have a seed each. Raises LeakError for embeddings of none of
+    these splits, ConfigError when they were trained with other settings than those asked for or two runs are for one
+    seed, InputError for a folder without embeddings.
     """
     wanted = {seed: split_fingerprint(split, graph) for seed, split in splits.items()}
     found: dict[int, Path] = {}
+    given: dict[tuple[str, int], Path] = {}
     for folder in folders:
         place = next((at for at in (folder / EMBEDDINGS, folder) if (at / FILE).is_file()), None)
         if place is None:
@@ -54,29 +67,33 @@ def find_runs(
                 "only, or leave --runs out: what is missing is trained."
             )
         about = pl.read_parquet_metadata(place / FILE)
-        seed = int(about.get("seed", -1))
-        if about.get(SPLIT_KEY) not in wanted.values():
-            _refuse(folder, about, splits, graph)
-        if wanted.get(seed) != about[SPLIT_KEY]:
+        seed, mark = int(about.get("seed", -1)), about.get(SPLIT_KEY, "")
+        fitting = sorted(each for each in wanted if wanted[each] == mark)
+        if not fitting:
+            _refuse(folder, about, splits, graph, folds=folds)
+        if seed not in fitting and not folds:
             raise LeakError(
                 f"{folder}: its embeddings were trained with seed {seed}, and their split is not that of seed {seed} "
-                f"here but of {sorted(s for s, mark in wanted.items() if mark == about[SPLIT_KEY])}. Give the run of "
+                f"here but of {fitting}. Give the run of "
                 "each seed, or --split-seed if all were trained on one split."
             )
-        if seed in found:
-            raise ConfigError(f"{folder} and {found[seed]} are both of seed {seed}; give one of them.")
+        if (mark, seed) in given:
+            raise ConfigError(f"{folder} and {given[mark, seed]} are both of seed {seed}; give one of them.")
+        free = [each for each in (seed, *fitting) if each in fitting and each not in found]
+        if not free:
+            raise ConfigError(f"{folder} and {found[fitting[0]]} are both for seed {fitting[0]}; give one of them.")
         _check_settings(folder, about, settings)
-        found[seed] = place
+        found[free[0]], given[mark, seed] = place, folder
     return found
 
 
-def _refuse(folder: Path, about: Mapping[str, str], splits: Mapping[int, Split], graph: Graph) -> None:
+def _refuse(folder: Path, about: Mapping[str, str], splits: Mapping[int, Split], graph: Graph, *, folds: bool) -> None:
     seed = int(about.get("seed", -1))
     split = splits[seed if seed in splits else next(iter(splits))]
     try:
         check_no_leaks_in_embeddings(about, split, graph)
     except LeakError as error:
-        raise LeakError(f"{folder}: {error}") from None
+        raise LeakError(f"{folder}: {error}{FOLDS_OF_RUNS if folds else ''}") from None
 
 
 def _check_settings(folder: Path, about: Mapping[str, str], asked: EmbedSettings) -> None:

@@ -57,9 +57,9 @@ def sheets_of(study: Study, rows: list[MethodRow], reference: str) -> list[Sheet
     if any(row.differences for row in rows):
         sheets.append(_against(rows, reference))
     sheets += [_side(rows, side) for side in SIDES]
-    sheets += [_matrix(rows), _cost(rows), _one_to_one(rows)]
+    sheets += [_matrix(rows), _cost(study, rows), _one_to_one(rows)]
     about = tuple((row.method, row.about) for row in rows)
-    sheets.append(Sheet("The methods", ("method", "what it is"), about, _failures(study)))
+    sheets.append(Sheet("The methods", ("method", "what it is"), about, (*_features(study), *_failures(study))))
     return sheets
 
 
@@ -79,7 +79,9 @@ def brief_sheets(study: Study, rows: list[MethodRow], reference: str) -> list[Sh
     """Give what fits 80 columns: some measures without intervals, and what of the differences is established."""
     ranking = _ranking(study, rows)
     lines = tuple((row.method, *(f"{row.estimates[name].value:.3f}" for name in COMPARED)) for row in rows)
-    sheets = [Sheet("Ranking", ("method", *(WORDS[name] for name in COMPARED)), lines, ranking.notes)]
+    sheets = [
+        Sheet("Ranking", ("method", *(WORDS[name] for name in COMPARED)), lines, (*ranking.notes, *_features(study)))
+    ]
     against = tuple(
         (row.method, *(f"{found.paired.difference.value:+.3f}{_mark(found)}" for found in row.differences))
         for row in rows
@@ -176,7 +178,7 @@ def _matrix(rows: list[MethodRow]) -> Sheet:
     return Sheet("The whole matrix and stability", tuple(columns), tuple(lines), notes)
 
 
-def _cost(rows: list[MethodRow]) -> Sheet:
+def _cost(study: Study, rows: list[MethodRow]) -> Sheet:
     lines = tuple(
         (
             row.method,
@@ -194,7 +196,22 @@ def _cost(rows: list[MethodRow]) -> Sheet:
         "where they were trained here."
     )
     columns = ("method", "s", "peak GB", "s training", "peak GB training", "geometry")
-    return Sheet("Cost", columns, lines, (note,))
+    return Sheet("Cost", columns, lines, (note, *_resumed(study)))
+
+
+def _resumed(study: Study) -> tuple[str, ...]:
+    """Which trainings were stopped and went on, whose cost is put together of parts."""
+    found = [
+        f"{kind} of seed {seed} (after epoch {record['results']['earlier']['epochs']})"
+        for (kind, seed), record in sorted(study.trained.items())
+        if record["results"]["earlier"] is not None
+    ]
+    if not found:
+        return ()
+    return (
+        f"Stopped on the way and resumed: training {', '.join(found)}. Time is that of all epochs and of what the last "
+        "part did beside them; --fresh measures such a training in one piece.",
+    )
 
 
 def _one_to_one(rows: list[MethodRow]) -> Sheet:
@@ -206,6 +223,18 @@ def _one_to_one(rows: list[MethodRow]) -> Sheet:
     return Sheet("For comparison only: 1:1", ("method", "1:1 AUROC", "1:1 AUPRC"), lines, (note,))
 
 
+def _features(study: Study) -> tuple[str, ...]:
+    """What trainings said of the feature file they used, and whether it can have seen held-out pairs."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for (kind, seed), record in sorted(study.trained.items()):
+        for note in (record["results"]["feature_file"] or {"notes": ()})["notes"]:
+            seeds.setdefault((kind, note), []).append(seed)
+    found = [f"Training {kind}, seed {', '.join(map(str, of))}: {note}" for (kind, note), of in seeds.items()]
+    if study.plan.runs and study.plan.settings.embed.feature_file is not None:
+        found.append("Whether their feature file can have seen held-out treatments, finished runs say themselves.")
+    return tuple(found)
+
+
 def _failures(study: Study) -> tuple[str, ...]:
     found = tuple(f"{title}: {reason}." for title, reason in study.failures.items())
     now = code_sha256()
@@ -215,7 +244,7 @@ def _failures(study: Study) -> tuple[str, ...]:
             found += (f"{what} by another state of the code than today's: {', '.join(older)}; --fresh does it again.",)
     if study.plan.runs:
         found += ("Embeddings of finished runs do not tell which code made them.",)
-    return found if study.complete or found else ("Not complete: the same command goes on.",)
+    return found if study.complete or study.failures else (*found, "Not complete: the same command goes on.")
 
 
 def write_pages(study: Study, rows: list[MethodRow], reference: str) -> list[Path]:

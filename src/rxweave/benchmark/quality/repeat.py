@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 
 from rxweave import __version__
-from rxweave.benchmark.quality.task import SCORES, Task, code_sha256
+from rxweave.benchmark.quality.task import MANIFEST, SCORES, VECTORS_SHA, Task, code_sha256
+from rxweave.benchmark.quality.vectors import LOSSES
 from rxweave.benchmark.watched import Limits, run_watched, thread_settings
 from rxweave.errors import InputError, TrainingError
-from rxweave.kg.files import missing_path
+
+WORDS = {
+    "link": "link loss",
+    "treatment": "treatment loss",
+    "contrastive": "contrastive loss",
+    "total": "loss",
+    "held_out": "held-out MRR",
+}
+"""The figures of a training's last epoch in words."""
 
 
 @dataclass(frozen=True)
@@ -28,38 +37,64 @@ class Repeated:
     """Whether every score is the same, bit for bit; None where they were not kept."""
     reasons: tuple[str, ...]
     """What is not as it was then, and may explain a difference."""
+    unknown: str = ""
+    """What the record does not say, so that it could not be compared."""
+
+    @property
+    def other(self) -> tuple[str, ...]:
+        """What came out otherwise, by name."""
+        values = tuple(name for name, (one, two) in self.values.items() if one != two)
+        return values if self.scores_alike is not False else (*values, "scores")
 
     @property
     def alike(self) -> bool:
-        return self.scores_alike is not False and all(one == two for one, two in self.values.values())
+        return not self.other
 
 
 def repeat(manifest: Path, out: Path, limits: Limits, *, tell: Callable[[str], None]) -> Repeated:
     """Do the task of a manifest of `rxweave benchmark quality` again, into the folder `out`, and compare.
 
-    A method that uses embeddings gets those it got then, or is refused. Raises InputError when the file is no such
-    manifest or `out` is its own folder, TrainingError with the worker's reason when the task cannot be done: other
-    files of the graph, another split, other embeddings.
+    `manifest` may be the folder that has it. A method that uses embeddings gets those it got then, or is refused.
+    Raises InputError when there is no such manifest or `out` has one already, TrainingError with the worker's reason
+    when the task cannot be done: other files of the graph, another split, other features or embeddings.
     """
+    manifest = _found(manifest)
     record = _read(manifest)
     recorded = Task.from_json(json.dumps(record["task"]))
     if out.resolve() == manifest.parent.resolve():
         raise InputError(f"--out {out} is the folder of the manifest itself; choose another, or leave it out.")
-    task = replace(recorded, folder=out)
+    if (out / MANIFEST).exists():
+        raise InputError(
+            f"--out {out} holds a {MANIFEST} already, and what it tells of would be replaced. Choose another folder, "
+            "or remove that one."
+        )
+    task = replace(recorded, folder=out, fresh=False)
     tell(f"{task.title}, as recorded on {record['date']}: took {record['cost']['seconds']:,.0f} s then.")
     ending = run_watched(task.argv(), limits, env=thread_settings(task.threads), meanwhile=lambda: None)
     now = task.record()
     if ending.status != "measured" or now is None:
         raise TrainingError(f"{task.title} could not be done again: {ending.status}, {ending.reason}".rstrip(", "))
-    values = {name: (value, _told(now)[name]) for name, value in _told(record).items()}
+    values = {name: (value, _told(now).get(name, "nothing")) for name, value in _told(record).items()}
+    unknown = ""
+    if task.kind == "train" and VECTORS_SHA not in record["results"]:
+        unknown = "The record is older than the checksums of vectors: only its verdicts could be compared."
     kept = [folder / SCORES for folder in (manifest.parent, out)]
     alike = _same_scores(*kept) if all(path.is_file() for path in kept) else None
-    return Repeated(task.title, values, alike, tuple(_changed(record, now)))
+    return Repeated(task.title, values, alike, tuple(_changed(record, now)), unknown)
+
+
+def _found(path: Path) -> Path:
+    """The manifest at a path, or in the folder there."""
+    manifest = path / MANIFEST if path.is_dir() else path
+    if manifest.is_file():
+        return manifest
+    below = sorted(path.glob(f"**/seed-*/{MANIFEST}")) if path.is_dir() else []
+    what = f"{path} holds no {MANIFEST}" if path.is_dir() else f"There is no manifest at {path}"
+    where = f"Of those below it, the first is {below[0]}" if below else f"They lie at methods/METHOD/seed-N/{MANIFEST}"
+    raise InputError(f"{what}. Give that of a row of rxweave benchmark quality, or its folder. {where}.")
 
 
 def _read(manifest: Path) -> dict[str, Any]:
-    if not manifest.is_file():
-        raise missing_path(manifest)
     try:
         record: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         Task.from_json(json.dumps(record["task"]))
@@ -73,12 +108,18 @@ def _read(manifest: Path) -> dict[str, Any]:
 
 
 def _told(record: dict[str, Any]) -> dict[str, float | str]:
-    """The figures of a record, by name; of a training, the verdicts."""
+    """The figures of a record, by name; of a training, the verdicts, its last epoch and the vectors' checksum."""
     results = record["results"]
-    if "metrics" not in results:
-        return {"geometry": results["geometry"], **results["types"]}
-    metrics = results["metrics"]
     found: dict[str, float | str] = {}
+    if "metrics" not in results:
+        found |= {"geometry": results["geometry"], **results["types"]}
+        if VECTORS_SHA in results:
+            last = results["last_epoch"]
+            found |= {"epochs": last["number"], "kept epoch": results["kept_epoch"]}
+            found |= {WORDS[name]: last[name] for name in LOSSES if last[name] is not None}
+            found["vectors"] = results[VECTORS_SHA]
+        return found
+    metrics = results["metrics"]
     for side in ("diseases_given_drug", "drugs_given_disease"):
         found |= {f"{side} {name}": value["value"] for name, value in metrics[side].items() if isinstance(value, dict)}
     return found | {name: metrics[name]["value"] for name in ("auprc", "auroc")}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 from rxweave.benchmark.quality.finished_runs import decisive, find_runs
 from rxweave.benchmark.quality.method import Kind, Method
 from rxweave.benchmark.quality.settings import BaselineSettings
-from rxweave.benchmark.quality.task import PROGRESS, Task
+from rxweave.benchmark.quality.task import PROGRESS, VECTORS_SHA, Task
 from rxweave.benchmark.quality.vectors import FILE
 from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
+from rxweave.claim import Claim
 from rxweave.config import RunSettings, SplitSettings
 from rxweave.embed.feature_file import file_sha256
 from rxweave.errors import ConfigError
@@ -83,6 +85,19 @@ class Study:
     complete: bool
 
 
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Hold the folder of a study until its tables are written: two at once would take each other's files for their own.
+
+    Raises ConfigError while another study writes there.
+    """
+    claim = Claim.of(out / "methods")
+    try:
+        yield
+    finally:
+        claim.release()
+
+
 def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
     """Do what is not done yet, `jobs` tasks at a time; Ctrl-C ends those under way, and the study is not complete.
 
@@ -106,7 +121,8 @@ def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
         splits[seed] = make_split(graph, of_split, seed=split_seed)
     for split in splits.values():
         check_no_leaks(training_graph(graph, split), split)
-    found = find_runs(plan.runs, splits, graph, plan.settings.embed)
+    folds = plan.settings.split.kind == "folds"
+    found = find_runs(plan.runs, splits, graph, plan.settings.embed, folds=folds)
     marks = {seed: parts_fingerprint(split, graph) for seed, split in splits.items()}
     trainings, scorings = _tasks(plan, tuple(file.sha256 for file in kg.report.files), marks, found)
     trained_here = {task.folder: task for task in trainings}
@@ -120,15 +136,18 @@ def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
             possible = []
             for task in tasks:
                 training = None if task.vectors is None else trained_here.get(task.vectors)
-                if training is None or training in done:
+                if training is None:
                     possible.append(task)
+                elif training in done:  # its rows are those of these very vectors, not of any with its settings
+                    possible.append(replace(task, vectors_mark=done[training]["results"][VECTORS_SHA]))
                 else:  # whatever lies in that folder is of another training
                     failures[task.title] = "its embeddings could not be trained"
             _do_all(possible, plan, done, failures, tell)
     except KeyboardInterrupt:
-        tell("Ctrl-C: what is finished is kept; the same command goes on from there.")
+        again = "the same command without --fresh" if plan.fresh else "the same command"
+        tell(f"Ctrl-C: what is finished is kept; {again} goes on from there.")
         complete = False
-    scored = {(task.name, task.seed): task for task in scorings if task in done}
+    scored = {(task.name, task.seed): task for task in done if task.kind == "score"}
     return Study(
         plan, kg, graph, splits, scored,
         {key: done[task] for key, task in scored.items()},
@@ -150,7 +169,8 @@ def _tasks(
             task = Task(
                 "score", method.name, seed, split_seed, plan.settings.but(split=split), plan.peers,
                 method.settings(plan.settings, plan.peers), inputs, marks[seed],
-                plan.out / "methods" / method.name / f"seed-{seed}", threads=plan.threads, command=plan.command,
+                plan.out / "methods" / method.name / f"seed-{seed}", threads=plan.threads, fresh=plan.fresh,
+                command=plan.command,
             )  # fmt: skip
             if method.needs == "hgt" and seed in found:
                 task = replace(task, vectors=found[seed], vectors_mark=file_sha256(found[seed] / FILE))

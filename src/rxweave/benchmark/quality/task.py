@@ -18,6 +18,8 @@ from rxweave.config import RunSettings
 from rxweave.rank.pair_table import COLUMNS
 
 MANIFEST, SCORES, PAIRS, PROGRESS = "manifest.json", "scores.npz", "pairs.parquet", "progress.txt"
+VECTORS_SHA = "vectors_sha256"
+"""Where the results of a training have the SHA-256 of its vectors' content."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,13 @@ class Task:
     vectors: Path | None = None
     """The folder of the embeddings that a method uses."""
     vectors_mark: str = ""
-    """What those embeddings are: the fingerprint of their training, or the checksum of a finished run's."""
+    """What those embeddings are: the SHA-256 of their content (`Vectors.sha256`), or that of a finished run's file.
+
+    Until they are trained it is the fingerprint of their training.
+    """
     threads: int = field(default=1)
+    fresh: bool = False
+    """Whether a training starts from nothing, though one that was stopped could go on; its vectors are the same."""
     command: str = ""
     """The command line that asked for it."""
 
@@ -69,6 +76,8 @@ class Task:
         }
         if self.kind == "score":
             decides["pairs"] = COLUMNS  # a table with other columns cannot be summarised
+        else:
+            decides["says"] = VECTORS_SHA  # without it, as in records of before, no row can tell whether it is of them
         return hashlib.sha256(json.dumps(plain(decides), sort_keys=True).encode()).hexdigest()[:16]
 
     def record(self) -> dict[str, Any] | None:

@@ -21,8 +21,8 @@ from rxweave.benchmark.machine import Since, machine
 from rxweave.benchmark.memory import forget_peak, peak, resident
 from rxweave.benchmark.quality.catalogue import METHODS
 from rxweave.benchmark.quality.method import Context, Scores
-from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, Task, code_sha256, read_record
-from rxweave.benchmark.quality.vectors import FILE, read_vectors, train_vectors
+from rxweave.benchmark.quality.task import MANIFEST, PAIRS, PROGRESS, SCORES, VECTORS_SHA, Task, code_sha256
+from rxweave.benchmark.quality.vectors import FILE, Vectors, read_vectors, train_vectors
 from rxweave.benchmark.watched import end_with_parent
 from rxweave.embed.feature_file import file_sha256
 from rxweave.errors import InputError, RxweaveError, TrainingError
@@ -53,10 +53,12 @@ def do(task: Task) -> None:
     (task.folder / MANIFEST).unlink(missing_ok=True)
     mine = task.settings.but(seed=task.seed)
     if task.kind == "train":
+        _check_features(task)
         (task.folder / FILE).unlink(missing_ok=True)  # no older vectors where this training is expected
         since, started = _begin()
-        results = train_vectors(training, split, mine, task.folder, _teller(task))
-        cost = _cost(since, started)
+        results = train_vectors(training, split, mine, task.folder, _teller(task), fresh=task.fresh)
+        cost = _with_earlier(_cost(since, started), results["earlier"])
+        results[VECTORS_SHA] = read_vectors(task.folder, training, split).sha256
     else:
         results, cost = _score(task, graph, training, split)
     write_json(
@@ -99,7 +101,7 @@ def do(task: Task) -> None:
 
 def _score(task: Task, graph: Graph, training: Graph, split: Split) -> tuple[dict[str, Any], dict[str, Any]]:
     method = METHODS[task.name]
-    vectors = None if task.vectors is None else read_vectors(_checked(task), training, split)
+    vectors = None if task.vectors is None else _checked_vectors(task, task.vectors, training, split)
     context = Context(task.settings.but(seed=task.seed), task.peers, vectors, task.threads, _teller(task))
     since, started = _begin()
     scores = method.score(training, split, task.seed, context)
@@ -135,18 +137,28 @@ def _check_split(task: Task, found: str) -> None:
         )
 
 
-def _checked(task: Task) -> Path:
-    """The folder of the embeddings, which are those that the task names."""
-    folder = task.vectors
-    assert folder is not None  # who asks has made sure
-    record = read_record(folder)
-    mark = file_sha256(folder / FILE) if record is None else record.get("fingerprint")
-    if task.vectors_mark not in (mark, file_sha256(folder / FILE)):
+def _check_features(task: Task) -> None:
+    file = task.settings.embed.feature_file
+    if file is None:
+        return
+    found, asked = file_sha256(Path(file)), str(task.decides["embed"]["feature_file"])
+    if found != asked:
         raise InputError(
-            f"{task.title}: the embeddings in {folder} are not those that were asked for; they have been made again "
-            "with other settings or files. Give the command of the whole benchmark again."
+            f"{task.title}: embed.feature_file {file} is not the file that was asked for: its SHA-256 {found[:12]} "
+            f"should be {asked[:12]}. Put that file back, or give the command of the whole benchmark again."
         )
-    return folder
+
+
+def _checked_vectors(task: Task, folder: Path, training: Graph, split: Split) -> Vectors:
+    """The embeddings in a folder, which are those that the task names."""
+    found = read_vectors(folder, training, split)
+    if task.vectors_mark not in (found.sha256, file_sha256(folder / FILE)):
+        raise InputError(
+            f"{task.title}: the embeddings in {folder} ({found.sha256[:12]}) are not those that were asked for "
+            f"({task.vectors_mark[:12]}): they have been made again since, or the row was made before rxweave wrote "
+            "down what vectors it is of. Give the command of the whole benchmark again."
+        )
+    return found
 
 
 def _check(name: str, scores: Scores, training: Graph) -> None:
@@ -172,6 +184,19 @@ def _cost(since: Since, started: float) -> dict[str, Any]:
         "peak_gb": None if highest is None else round(highest / 1e9, 3),
         "before_gb": round(started, 3),
         "share_of_others": since.share_of_others(),
+    }
+
+
+def _with_earlier(cost: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """The cost of a training that others began: their epochs' time as well, and the most memory of all parts."""
+    if earlier is None:
+        return cost
+    peaks = [peak for peak in (cost["peak_gb"], earlier["peak_gb"]) if peak is not None]
+    return {
+        **cost,
+        "seconds": round(cost["seconds"] + earlier["seconds"], 2),
+        "cpu_seconds": None,  # which no epoch tells
+        "peak_gb": round(max(peaks), 3) if peaks else None,
     }
 
 
