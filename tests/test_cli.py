@@ -200,6 +200,7 @@ def test_run_writes_every_stage_and_prints_what_matters(rxweave, tmp_path: Path)
         "07_model_output/predictions.csv",
         "08_reporting/report.html",
         "08_reporting/metrics.json",
+        "08_reporting/training.png",
     ):
         assert name in written
     for text in ("Embeddings: ", "degree prior", "Oracle", "10 best new pairs", "not medical advice"):

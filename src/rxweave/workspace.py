@@ -62,7 +62,7 @@ PRODUCTS = {
         "added/*.parquet",
         "added/*.csv",
     ),
-    "08_reporting": ("clusters_*.html", "clusters_*.json", "report.html", "metrics.json"),
+    "08_reporting": ("clusters_*.html", "clusters_*.json", "report.html", "metrics.json", "training.png"),
 }
 """What a run writes into each folder, beside `manifest.json`; nothing else there is ever touched."""
 _UNFINISHED = ".unfinished"

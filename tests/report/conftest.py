@@ -8,8 +8,8 @@ from report_data import Element, made_up_run, read_html
 from rxweave.report.page import ReportData, render_page
 
 DRAWING = (
-    "pca_map", "spectrum", "cosine_matrix", "loss_curves", "rank_curves", "type_curves", "ranking_beside_prior",
-    "reliability",
+    "pca_map", "spectrum", "cosine_matrix", "loss_curves", "held_out_curve", "rank_curves", "type_curves",
+    "ranking_beside_prior", "reliability",
 )  # fmt: skip
 
 

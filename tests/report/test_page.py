@@ -113,10 +113,10 @@ def test_the_page_of_a_small_run_is_small(html: str) -> None:
     assert len(html.encode()) < 1_000_000
 
 
-def test_both_files_are_written_and_the_page_is_utf_8(data: ReportData, html: str, tmp_path: Path) -> None:
+def test_all_files_are_written_and_the_page_is_utf_8(data: ReportData, html: str, tmp_path: Path) -> None:
     write_report(data, tmp_path / "new" / "report.html", tmp_path / "new" / "metrics.json")
     assert (tmp_path / "new" / "report.html").read_text(encoding="utf-8") == html
-    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["metrics.json", "report.html"]
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["metrics.json", "report.html", "training.png"]
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 import threading
 from dataclasses import replace
@@ -7,10 +8,19 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from PIL import Image
 
 from rxweave.embed.train import Epoch
 from rxweave.rank.reliability import Bin
-from rxweave.report.figures import loss_curves, rank_curves, ranking_beside_prior, reliability, type_curves
+from rxweave.report.figures import (
+    held_out_curve,
+    loss_curves,
+    rank_curves,
+    ranking_beside_prior,
+    reliability,
+    training_png,
+    type_curves,
+)
 from rxweave.report.page import ReportData
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,6 +58,27 @@ def test_a_loss_that_was_never_measured_has_no_line() -> None:
 
 def test_one_epoch_can_be_drawn() -> None:
     assert "total" in texts(loss_curves(HISTORY[:1]))
+
+
+def test_the_held_out_score_is_drawn_where_it_was_measured() -> None:
+    measured = [replace(e, held_out=0.1 * e.number if e.number % 2 else math.nan) for e in HISTORY]
+    assert drawn_lines(held_out_curve(measured)) == 1
+    assert "MRR of held-out treatments" in texts(held_out_curve(measured))
+
+
+def test_curves_are_a_png_too_with_a_panel_for_each_that_was_measured() -> None:
+    bare = [replace(e, effective_rank={}) for e in HISTORY]
+    scored = [replace(e, held_out=0.5) for e in HISTORY]
+    widths = []
+    for history in (bare, HISTORY, scored):
+        drawn = training_png(history)
+        assert drawn == training_png(history)
+        with Image.open(io.BytesIO(drawn)) as image:
+            image.load()
+            widths.append(image.width)
+            assert (image.format, image.height) == ("PNG", 555)
+            assert len(image.getcolors(1 << 20) or []) > 10
+    assert widths == [840, 1680, 2520]
 
 
 def test_rank_curves_have_a_line_per_type_and_skip_epochs_without_ranks() -> None:

@@ -1,12 +1,14 @@
 """Pictures that `validate.plots` does not have: training, ranking beside the prior, reliability.
 
-All are SVG bytes. Figures are built without pyplot, so that nothing global is left behind.
+All are SVG bytes, but for `training_png`. Figures are built without pyplot, so that nothing global is left behind.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import isnan
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -28,6 +30,11 @@ GREY = "#777777"
 def loss_curves(history: Sequence[Epoch]) -> bytes:
     """Draw the four losses over the epochs as SVG; a loss that was never measured (NaN) has no line."""
     figure, (axes,) = panels(1, width=6.4, height=3.7)
+    _draw_losses(axes, history)
+    return svg(figure)
+
+
+def _draw_losses(axes: Axes, history: Sequence[Epoch]) -> None:
     epochs = [epoch.number for epoch in history]
     for i, name in enumerate(LOSSES):
         axes.plot(
@@ -45,7 +52,37 @@ def loss_curves(history: Sequence[Epoch]) -> bytes:
     axes.set_xlabel("Epoch")
     axes.set_ylabel("Loss (nats)")
     _legend(axes, "Loss")
+
+
+def held_out_curve(history: Sequence[Epoch]) -> bytes:
+    """Draw the mean reciprocal rank of held-out treatments over the epochs at which it was measured, as SVG."""
+    figure, (axes,) = panels(1, width=6.4, height=3.7)
+    _draw_held_out(axes, history)
     return svg(figure)
+
+
+def _draw_held_out(axes: Axes, history: Sequence[Epoch]) -> None:
+    measured = [epoch for epoch in history if not isnan(epoch.held_out)]
+    numbers, found = [epoch.number for epoch in measured], [epoch.held_out for epoch in measured]
+    axes.plot(numbers, found, color=COLOURS[0], marker=MARKERS[0], markersize=5, linewidth=1.6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel("MRR of held-out treatments")
+
+
+def training_png(history: Sequence[Epoch]) -> bytes:
+    """Draw losses, effective ranks and, where it was measured, the held-out score side by side, as PNG (150 dpi)."""
+    shown: list[Callable[[Axes, Sequence[Epoch]], None]] = [_draw_losses]
+    if any(epoch.effective_rank for epoch in history):
+        shown.append(partial(_draw_types, measure="effective_rank"))
+    if any(not isnan(epoch.held_out) for epoch in history):
+        shown.append(_draw_held_out)
+    figure, all_axes = panels(len(shown), width=5.6 * len(shown), height=3.7)
+    for axes, draw in zip(all_axes, shown, strict=True):
+        draw(axes, history)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})  # of which version of matplotlib
+    return buffer.getvalue()
 
 
 TYPE_CURVES = {
@@ -64,6 +101,11 @@ def rank_curves(history: Sequence[Epoch]) -> bytes:
 def type_curves(history: Sequence[Epoch], measure: str) -> bytes:
     """Draw one of TYPE_CURVES for each node type over the epochs at which it was measured, as SVG."""
     figure, (axes,) = panels(1, width=6.4, height=3.7)
+    _draw_types(axes, history, measure)
+    return svg(figure)
+
+
+def _draw_types(axes: Axes, history: Sequence[Epoch], measure: str) -> None:
     of_types: list[tuple[int, dict[str, float]]] = [(epoch.number, getattr(epoch, measure)) for epoch in history]
     node_types = sorted({node_type for _, found in of_types for node_type in found})
     for i, node_type in enumerate(node_types):
@@ -85,7 +127,6 @@ def type_curves(history: Sequence[Epoch], measure: str) -> bytes:
     axes.set_ylabel(TYPE_CURVES[measure])
     if node_types:
         _legend(axes, "Type")
-    return svg(figure)
 
 
 def ranking_beside_prior(metrics: Mapping[str, RankingMetrics]) -> bytes:

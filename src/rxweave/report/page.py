@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -31,10 +32,12 @@ from rxweave.report.clusters import MOST_POINTS, NUMBERED, cluster_map, shown_cl
 from rxweave.report.counts import fact_counts, node_counts, removed_counts
 from rxweave.report.figures import (
     DEGREE_PRIOR,
+    held_out_curve,
     loss_curves,
     rank_curves,
     ranking_beside_prior,
     reliability,
+    training_png,
     type_curves,
 )
 from rxweave.report.leads import top_new
@@ -92,10 +95,16 @@ class ReportData:
 
 
 def write_report(data: ReportData, html: Path, metrics_json: Path) -> None:
-    """Write the page and its `metrics.json`; when either fails, neither appears, and older ones stay."""
+    """Write the page, its `metrics.json` and, beside the page, `training.png` where there is a history.
+
+    When one of them fails, none appears, and older ones stay.
+    """
     page, summary = render_page(data), summary_of(data)
-    with atomic_path(html) as temporary:
+    curves = training_png(data.history) if data.history else None
+    with atomic_path(html) as temporary, ExitStack() as others:
         temporary.write_text(page, encoding="utf-8", newline="\n")
+        if curves is not None:
+            others.enter_context(atomic_path(html.with_name("training.png"))).write_bytes(curves)
         write_json(metrics_json, summary)
 
 
@@ -204,6 +213,8 @@ def _pictures(data: ReportData) -> dict[str, str]:
         drawn["ranking"] = partial(ranking_beside_prior, data.metrics)
     if data.history:
         drawn["losses"] = partial(loss_curves, data.history)
+    if any(not math.isnan(epoch.held_out) for epoch in data.history):
+        drawn["held-out"] = partial(held_out_curve, data.history)
     if any(epoch.effective_rank for epoch in data.history):
         drawn["ranks"] = partial(rank_curves, data.history)
         drawn["alike"] = partial(type_curves, data.history, "mean_cosine")

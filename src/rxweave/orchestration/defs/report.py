@@ -18,7 +18,7 @@ from rxweave.pipeline import load
 from rxweave.report.page import ReportData, write_report
 from rxweave.usefulness import judge_run
 
-FILES = ("report.html", "metrics.json")
+FILES = ("report.html", "metrics.json", "training.png")
 
 
 @dg.asset(
