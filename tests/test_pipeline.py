@@ -176,13 +176,24 @@ def test_the_encoder_never_gets_the_facts_that_a_step_scores(
         assert visible == pytest.approx(0.6 * every_edge, rel=0.02)
 
 
-def test_the_same_settings_give_the_same_run(tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_files_but_for_what_tells_the_time(tmp_path: Path) -> None:
     runs = [pipeline.run(SMALL, tmp_path / name) for name in ("first", "second")]
-    first, second = (
-        pl.read_parquet(tmp_path / name / "07_model_output" / "predictions.parquet") for name in ("first", "second")
-    )
-    assert first.equals(second)
     assert runs[0].metrics == runs[1].metrics
+    first, second = (
+        {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
+        for name in ("first", "second")
+    )
+    assert first.keys() == second.keys()
+    differ = {Path(name).name for name in first if first[name] != second[name]}
+    assert differ <= {"manifest.json", "history.json", "training.parquet", "report.html"}
+    for name in ("hgt_embeddings.parquet", "hgt_embeddings.csv", "model.safetensors", "members.safetensors"):
+        assert any(Path(each).name == name for each in first)
+    history, again = (
+        pl.read_parquet(tmp_path / name / "06_models" / "embeddings" / "training.parquet")
+        for name in ("first", "second")
+    )
+    times = ["seconds", "measuring_seconds", "memory", "peak_memory"]
+    assert history.drop(times).equals(again.drop(times))
 
 
 @pytest.mark.parametrize("good_at", ["valid", "test"])
