@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,32 @@ def test_a_second_run_of_the_same_process_is_refused_and_touches_nothing(tmp_pat
     two.discard()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    claim = Claim.of(tmp_path / "run")
+    claim.release()
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    claim.holder.symlink_to(precious)
+    Claim.of(tmp_path / "run").release()
+    assert precious.read_text() == "mine"
+
+
+def test_without_any_place_for_temporary_files_a_run_can_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("no usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.chdir(tmp_path)
+    work = workspace(tmp_path / "run")
+    work.begin()
+    work.discard()
+
+
 def test_without_a_place_for_the_lock_two_runs_of_one_process_are_kept_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,8 +239,9 @@ def test_a_run_that_failed_is_not_in_the_way_of_the_next_in_the_same_process(
     assert not (tmp_path / ".unfinished").exists()
 
 
+@pytest.mark.parametrize("end", [Workspace.publish, partial(Workspace.replace, products=(), trained=True)])
 def test_the_checkpoint_is_forgotten_before_the_place_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    end: Callable[[Workspace], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that begins at that moment may have a checkpoint of its own soon."""
     work, release = workspace(tmp_path), Claim.release
@@ -227,7 +255,7 @@ def test_the_checkpoint_is_forgotten_before_the_place_is_given_up(
         work.checkpoint.write_text("another's")
 
     monkeypatch.setattr(Claim, "release", release_and_begin_another)
-    work.publish()
+    end(work)
     assert work.checkpoint.read_text() == "another's"
 
 

@@ -52,12 +52,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, obj: object) -> None:
-    """Write JSON atomically, indented by 2.
+    """Write `json_text` atomically."""
+    write_text(path, json_text(obj))
+
+
+def json_text(obj: object) -> str:
+    """Give an object as JSON, indented by 2.
 
     Dataclasses, numpy scalars and arrays, paths and tuples are accepted. JSON has no NaN or infinity: they
     are written as null. Raises TypeError for anything else that JSON cannot hold.
     """
-    write_text(path, json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def script_json(value: object) -> str:

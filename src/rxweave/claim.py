@@ -36,11 +36,11 @@ class Claim:
         """Claim a folder, which need not exist.
 
         Raises ConfigError, with the other's process number, while another run of this machine holds it, be it of
-        another process or of this one. The files lie with the machine's temporary files, so that none is left among the
-        user's.
+        another process or of this one. The files lie with the temporary files, so that none is left among the user's:
+        processes that have temporary folders of their own (TMPDIR, containers, other machines) do not see each other.
         """
         folder = folder.resolve()
-        place = Path(tempfile.gettempdir()) / f"rxweave-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+        place = _temporary() / f"rxweave-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
         lock, holder = FileLock(place.with_suffix(".lock"), thread_local=False), place.with_suffix(".pid")
         with _ASKING:
             if folder in _ACTIVE:
@@ -52,8 +52,9 @@ class Claim:
             except OSError:  # no place for temporary files: guarded from this process alone is better than not at all
                 file = None
             claim = _ACTIVE[folder] = cls(folder, lock, holder, file)
-        with suppress(OSError):
-            holder.write_text(str(os.getpid()), encoding="ascii")
+        if file is not None:
+            with suppress(OSError):
+                _write_anew(holder, str(os.getpid()))
         return claim
 
     def release(self) -> None:
@@ -70,6 +71,21 @@ class Claim:
 _ACTIVE: WeakValueDictionary[Path, Claim] = WeakValueDictionary()
 """The claims of this process. A run that was dropped without an end is no longer among them."""
 _ASKING = threading.Lock()
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:  # none that can be written to; the lock will fail, and guard this process alone
+        return Path(os.curdir).absolute()
+
+
+def _write_anew(path: Path, text: str) -> None:
+    """Write a file of our own: in a folder that all can write to, a link of that name may lead anywhere."""
+    path.unlink(missing_ok=True)
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with os.fdopen(opened, "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def _lock(lock: FileLock) -> os.stat_result:

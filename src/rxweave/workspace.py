@@ -176,12 +176,15 @@ class Workspace:
         with suppress(OSError):  # something else lies there
             self.checkpoint.parent.rmdir()
 
-    def replace(self, products: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    def replace(self, products: Sequence[tuple[str, tuple[str, ...]]], *, trained: bool = False) -> None:
         """Move what is complete to its place, and first remove what an earlier run left there.
 
-        `products` are folders, such as 06_models/ranker, each with the patterns of the files to remove.
+        `products` are folders, such as 06_models/ranker, each with the patterns of the files to remove. Where it
+        `trained`, its checkpoint goes with it.
         """
         self._move(products)
+        if trained:  # before the place is given up, as in `publish`
+            self.forget_checkpoint()
         self.discard()
 
     def _move(self, products: Sequence[tuple[str, tuple[str, ...]]]) -> None:

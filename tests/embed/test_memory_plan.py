@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from rxweave.config import EmbedSettings
-from rxweave.embed import memory_plan
+from rxweave.embed import memory_fit, memory_plan
 from rxweave.embed.attention import build_index
 from rxweave.embed.memory_fit import check_memory, propose, what_fits
 from rxweave.embed.memory_parts import Sizes, lasting
-from rxweave.embed.memory_plan import MemoryPlanError, plan_memory
+from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, plan_memory
 from rxweave.embed.memory_shape import GraphShape
 from rxweave.embed.state import initial_state
 from rxweave.embed.train import train
@@ -151,6 +151,27 @@ def test_a_limit_meant_for_a_gpu_is_lifted_where_the_processor_is_suggested(
     changes = next(fit.changes for fit in what_fits(graph, settings, plan) if fit.changes.get("embed.device") == "cpu")
     again = settings_from({"embed.memory_limit_gb": 0.01}, [f"{name}={value}" for name, value in changes.items()])
     assert plan_memory(graph, SETTINGS.but(**again.embed.model_dump(include={"device", "memory_limit_gb"}))).fits
+
+
+def test_what_is_suggested_to_a_resumed_training_is_planned_in_the_precision_that_it_keeps(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun in float32 where auto now means bfloat16: only what begins anew may count on that."""
+    settings = SETTINGS.but(precision="auto", attention="reference")
+    asked: list[tuple[bool, str | None]] = []
+
+    def planned(shape: GraphShape, changed: EmbedSettings, **named: object) -> MemoryPlan:
+        same = changed.but(attention=settings.attention, device=settings.device) == settings
+        asked.append((same and shape.num_nodes == graph.num_nodes, named["precision"]))
+        return plan_memory(shape, changed, **named)
+
+    monkeypatch.setattr(memory_fit, "plan_memory", planned)
+    for precision, kept in (("bf16", "bf16"), ("fp32", None)):  # here, auto means fp32
+        asked.clear()
+        plan = plan_memory(graph, settings, precision=precision, held=0, available=10**6)
+        what_fits(graph, settings, plan)
+        assert {told for goes_on, told in asked if goes_on} == {kept}
+        assert {told for goes_on, told in asked if not goes_on} == {None}
 
 
 def test_fewer_facts_at_once_are_asked_as_often(graph: Graph) -> None:

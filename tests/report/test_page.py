@@ -136,6 +136,24 @@ def test_a_failure_leaves_no_file_and_touches_no_older_one(data: ReportData, tmp
     assert (tmp_path / "report.html").read_text() == "older"
 
 
+@pytest.mark.usefixtures("blank_figures")
+def test_a_picture_in_the_way_leaves_the_older_page_and_numbers(data: ReportData, tmp_path: Path) -> None:
+    (tmp_path / "training.png").mkdir()
+    for name in ("report.html", "metrics.json"):
+        (tmp_path / name).write_text("older")
+    with pytest.raises(OSError, match=r"training\.png"):
+        write_report(data, tmp_path / "report.html", tmp_path / "metrics.json")
+    assert {p.name for p in tmp_path.iterdir()} == {"report.html", "metrics.json", "training.png"}
+    assert (tmp_path / "report.html").read_text() == (tmp_path / "metrics.json").read_text() == "older"
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_without_a_history_no_older_curves_stay(data: ReportData, tmp_path: Path) -> None:
+    (tmp_path / "training.png").write_text("of another training")
+    write_report(replace(data, history=()), tmp_path / "report.html", tmp_path / "metrics.json")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.json", "report.html"]
+
+
 def test_sections_stand_in_order_and_every_link_leads_somewhere(page: Element) -> None:
     assert [section.attributes["id"] for section in page.find_all("section")] == SECTIONS
     links = [a.attributes["href"] for a in page.find("nav").find_all("a")]

@@ -9,7 +9,8 @@ from typing import Any
 
 from rxweave.config import EmbedSettings
 from rxweave.embed.attention import IMPLEMENTATIONS
-from rxweave.embed.attention.choose import why_not
+from rxweave.embed.attention.choose import choose_precision, why_not
+from rxweave.embed.checkpoint import FREE
 from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, gigabytes, plan_memory
 from rxweave.embed.memory_shape import GraphShape
 from rxweave.graph.build import Graph
@@ -73,9 +74,21 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     all of it together, and a part of the graph last.
     """
     shape = graph if isinstance(graph, GraphShape) else GraphShape.of(graph)
+    kind = plan.device.partition(":")[0]
+    chosen = choose_precision(settings.precision, device=kind, num_edges=shape.num_edges).name
+    # A training that is resumed keeps its precision; with settings that decide more than it may change it begins anew.
+    kept = None if plan.precision == chosen else plan.precision
 
     def planned(changed: EmbedSettings, of: GraphShape = shape) -> MemoryPlan:
-        return plan_memory(of, changed, device=plan.device, held=plan.parts["process"], available=plan.available)
+        goes_on = of is shape and all(name in FREE or value == getattr(settings, name) for name, value in changed)
+        return plan_memory(
+            of,
+            changed,
+            device=plan.device,
+            precision=kept if goes_on else None,
+            held=plan.parts["process"],
+            available=plan.available,
+        )
 
     found, together, least = [], settings, plan.peak
     for ladder in _ladders(settings, plan):
@@ -91,7 +104,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     if not found and planned(together).fits:
         found.append(Fit(_named(all_changes), planned(together)))
     if plan.device != "cpu":
-        on_cpu = plan_memory(shape, settings.but(device="cpu", attention="auto", memory_limit_gb=None))
+        on_cpu = plan_memory(shape, settings.but(device="cpu", attention="auto", memory_limit_gb=None), precision=kept)
         if on_cpu.fits:
             unlimited = {} if settings.memory_limit_gb is None else {"embed.memory_limit_gb": "none"}
             found.append(Fit({"embed.device": "cpu", "embed.attention": "auto", **unlimited}, on_cpu))

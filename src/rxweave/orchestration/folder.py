@@ -107,6 +107,6 @@ class GraphFolder:
                 yield work
             folder = work.graph if place == GRAPH else self.root / work.unfinished / place
             write_json(folder / "manifest.json", work.manifest())
-            work.replace([(place, files)])
+            work.replace([(place, files)], trained=stage == "embed")
         finally:
             work.discard()

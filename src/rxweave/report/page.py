@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from rxweave import __version__
-from rxweave.artifacts import atomic_path, write_json
+from rxweave.artifacts import atomic_path, json_text
 from rxweave.cluster.read import ClustersOfType
 from rxweave.embed.store import Embeddings
 from rxweave.embed.train import Epoch
@@ -97,15 +97,18 @@ class ReportData:
 def write_report(data: ReportData, html: Path, metrics_json: Path) -> None:
     """Write the page, its `metrics.json` and, beside the page, `training.png` where there is a history.
 
-    When one of them fails, none appears, and older ones stay.
+    All are complete before the first takes its place, the page last: when one cannot be made or written, none appears,
+    and older ones stay.
     """
-    page, summary = render_page(data), summary_of(data)
-    curves = training_png(data.history) if data.history else None
-    with atomic_path(html) as temporary, ExitStack() as others:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
+    page, numbers = render_page(data), json_text(summary_of(data))
+    curves, drawing = (training_png(data.history) if data.history else None), html.with_name("training.png")
+    with ExitStack() as files:
+        for path, text in ((html, page), (metrics_json, numbers)):
+            files.enter_context(atomic_path(path)).write_text(text, encoding="utf-8", newline="\n")
         if curves is not None:
-            others.enter_context(atomic_path(html.with_name("training.png"))).write_bytes(curves)
-        write_json(metrics_json, summary)
+            files.enter_context(atomic_path(drawing)).write_bytes(curves)
+    if curves is None:
+        drawing.unlink(missing_ok=True)
 
 
 def summary_of(data: ReportData) -> dict[str, object]:

@@ -45,7 +45,6 @@ def hgt_embeddings(context: dg.AssetExecutionContext, project: Project) -> Made:
         check_no_leaks(training, split)
         with own_ctrl_c():
             trained, embeddings = embed(training, split, work, resume=project.resume)
-    work.forget_checkpoint()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": embeddings.num_nodes,
