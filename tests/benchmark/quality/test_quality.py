@@ -235,6 +235,63 @@ def test_embeddings_of_an_earlier_training_do_not_stand_in_for_one_that_failed(
     assert not (tmp_path / "embeddings/hgt/seed-0" / FILE).exists()
 
 
+def test_scores_of_before_do_not_stand_beside_a_row_that_keeps_none(
+    tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = finished(tmp_path, "degree-prior")
+    assert summarise(before, "degree-prior")[0].stability is not None
+    monkeypatch.setattr(worker, "MOST_KEPT", 10)
+    larger = quality_settings({"load.kg": "demo:500"}, TINY)[0]
+    found = finished(tmp_path, "degree-prior", settings=larger)
+    assert found.complete
+    assert not list(tmp_path.glob(f"methods/*/*/{SCORES}"))
+    assert summarise(found, "degree-prior")[0].stability is None
+
+
+def test_scores_of_another_graph_are_not_read_as_those_of_the_rows(tmp_path: Path, done_here: list[str]) -> None:
+    """As versions left them that removed no scores: of a larger graph, every pair of this one has some."""
+    found = finished(tmp_path, "degree-prior")
+    for seed in (0, 1):
+        kept = tmp_path / f"methods/degree-prior/seed-{seed}" / SCORES
+        with np.load(kept) as file:
+            larger = np.pad(file["scores"], 3)
+        np.savez_compressed(kept, scores=larger)
+    assert summarise(found, "degree-prior")[0].stability is None
+
+
+def test_a_fresh_study_that_is_stopped_has_no_rows_of_before(
+    tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = "degree-prior,adamic-adar,hgt-decoder"
+    told: list[str] = []
+    finished(tmp_path, "degree-prior,adamic-adar", seeds=(0,))
+    begun = tmp_path / "embeddings/hgt/seed-0/checkpoint.safetensors"
+    begun.parent.mkdir(parents=True)
+    begun.touch()
+    with pytest.raises(InputError):  # what is refused removes nothing
+        finished(tmp_path, methods, seeds=(0,), fresh=True, runs=(tmp_path / "nowhere",))
+    assert len(list(tmp_path.glob(f"methods/*/*/{MANIFEST}"))) == 2
+    assert begun.is_file()
+
+    one_by_one = study._do
+
+    def interrupted(task: tasks.Task, *more: object) -> object:
+        if task.name == "adamic-adar":
+            raise KeyboardInterrupt
+        return one_by_one(task, *more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "_do", interrupted)
+        found = study_quality(plan_of(tmp_path, methods, seeds=(0,), fresh=True), tell=told.append)
+    assert not found.complete
+    assert "the same command without --fresh goes on from there" in told[-1]
+    assert set(found.records) == {("degree-prior", 0)}
+    done_here.clear()
+    assert finished(tmp_path, "degree-prior,adamic-adar", seeds=(0,)).complete
+    assert done_here == ["adamic-adar, seed 0"]
+    assert not begun.exists()  # nor does a training it did not reach go on from there
+
+
 def test_seeds_of_folds_are_folds_and_test_every_treatment_once(tmp_path: Path, done_here: list[str]) -> None:
     folds = SETTINGS.but(split=SETTINGS.split.but(kind="folds", num_folds=4))
     found = finished(tmp_path, "degree-prior,common-neighbours", settings=folds, seeds=tuple(range(5)))
@@ -310,6 +367,30 @@ def test_a_row_can_be_done_again_from_its_manifest(
     (tmp_path / "old" / MANIFEST).write_text(json.dumps(changed))
     with pytest.raises(RxweaveError, match="are not those that were asked for: their SHA-256"):
         again.repeat(tmp_path / "old" / MANIFEST, tmp_path / "new", study.NO_LIMITS, tell=quiet)
+
+
+def test_a_manifest_that_is_not_whole_is_refused_before_anything_is_done(
+    tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "run_watched", study.run_watched)  # type: ignore[attr-defined]
+    found = finished(tmp_path / "out", "degree-prior", seeds=(0,))
+    folder = found.scored["degree-prior", 0].folder
+    whole = json.loads((folder / MANIFEST).read_text())
+    done_here.clear()
+    (tmp_path / "cut").mkdir()
+    cut = [{name: value for name, value in whole.items() if name != left_out} for left_out in
+           ("task", "date", "cost", "machine", "results", "rxweave", "code_sha256")]  # fmt: skip
+    cut += [{**whole, "results": results} for results in (None, {}, [], {"metrics": []})]
+    cut += [{**whole, "cost": {"seconds": None}}, {**whole, "machine": "a laptop"}]
+    for record in cut:
+        (tmp_path / "cut" / MANIFEST).write_text(json.dumps(record))
+        with pytest.raises(InputError, match="is no manifest of rxweave benchmark quality that can be done again"):
+            again.repeat(tmp_path / "cut", tmp_path / "new", study.NO_LIMITS, tell=quiet)
+    assert done_here == []
+    # A study takes such a row for unfinished.
+    for results in (None, {}, "none"):
+        (folder / MANIFEST).write_text(json.dumps({**whole, "results": results}))
+        assert found.scored["degree-prior", 0].record() is None
 
 
 def test_ctrl_c_leaves_what_is_finished_and_the_same_command_goes_on(tmp_path: Path, done_here: list[str]) -> None:

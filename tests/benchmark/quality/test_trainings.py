@@ -29,6 +29,7 @@ from rxweave.errors import ConfigError, InputError, LeakError, RxweaveError
 from rxweave.graph.leaks import SPLIT_KEY, split_fingerprint
 from rxweave.graph.make_split import make_split
 from rxweave.pipeline import load
+from rxweave.validate.read import read_embeddings
 
 TINY = [
     "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
@@ -182,6 +183,39 @@ def test_rows_are_of_the_vectors_and_not_of_their_settings(tmp_path: Path, here:
     with pytest.raises(RxweaveError, match="are not those that were asked for"):
         again.repeat(tmp_path / "old", tmp_path / "new", study.NO_LIMITS, tell=quiet)
     assert again.repeat(row, tmp_path / "newer", study.NO_LIMITS, tell=quiet).alike
+
+
+def test_a_training_whose_files_are_lost_or_damaged_is_done_again(tmp_path: Path, here: list[str]) -> None:
+    finished(tmp_path)
+    folder = tmp_path / "embeddings/hgt/seed-0"
+    file, model, manifest = folder / FILE, folder / "model.safetensors", folder / MANIFEST
+    file.unlink()
+    here.clear()
+    found = finished(tmp_path)
+    assert found.complete, found.failures
+    assert here == ["training hgt, seed 0"]  # the same vectors again: the row holds
+
+    def others() -> None:
+        of = read_embeddings(file)
+        write_embeddings(Embeddings(of.nodes, of.vectors + 1, of.metadata), file)
+
+    training = Task.from_json(json.dumps(json.loads(manifest.read_text())["task"]))
+    for damaged, damage in (
+        (model, model.unlink),
+        (model, lambda: model.write_bytes(model.read_bytes()[:-8])),
+        (file, lambda: file.write_bytes(b"PAR1 and no more")),
+        (file, others),
+        (manifest, lambda: edit_whole(manifest, results=None)),
+    ):
+        whole = damaged.read_bytes()
+        assert study._finished(training, quiet) is not None
+        damage()
+        assert study._finished(training, quiet) is None
+        damaged.write_bytes(whole)
+
+
+def edit_whole(manifest: Path, **record: object) -> None:
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **record}))
 
 
 def test_a_feature_file_that_changed_meanwhile_is_refused_by_name(tmp_path: Path, here: list[str]) -> None:

@@ -51,16 +51,45 @@ class Repeated:
         return not self.other
 
 
+@dataclass(frozen=True)
+class _Record:
+    """All that is read of a manifest."""
+
+    date: str
+    seconds: float
+    values: dict[str, float | str]
+    has_checksum: bool
+    rxweave: str
+    code_sha256: str
+    machine: dict[str, Any]
+    versions: dict[str, Any]
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> _Record:
+        """Raises KeyError, TypeError, ValueError or AttributeError for one that is not whole."""
+        machine = dict(manifest["machine"])
+        return cls(
+            date=str(manifest["date"]),
+            seconds=float(manifest["cost"]["seconds"]),
+            values=_told(manifest["results"]),
+            has_checksum=VECTORS_SHA in manifest["results"],
+            rxweave=manifest["rxweave"],
+            code_sha256=manifest["code_sha256"],
+            machine=machine,
+            versions=dict(machine.get("versions", {})),
+        )
+
+
 def repeat(manifest: Path, out: Path, limits: Limits, *, tell: Callable[[str], None]) -> Repeated:
     """Do the task of a manifest of `rxweave benchmark quality` again, into the folder `out`, and compare.
 
     `manifest` may be the folder that has it. A method that uses embeddings gets those it got then, or is refused.
     Raises InputError when there is no such manifest or `out` has one already, TrainingError with the worker's reason
-    when the task cannot be done: other files of the graph, another split, other features or embeddings.
+    when the task cannot be done: other files of the graph, another split, other features or embeddings. A manifest
+    that is not whole is refused before anything is done.
     """
     manifest = _found(manifest)
-    record = _read(manifest)
-    recorded = Task.from_json(json.dumps(record["task"]))
+    recorded, record = _read(manifest)
     if out.resolve() == manifest.parent.resolve():
         raise InputError(f"--out {out} is the folder of the manifest itself; choose another, or leave it out.")
     if (out / MANIFEST).exists():
@@ -69,14 +98,15 @@ def repeat(manifest: Path, out: Path, limits: Limits, *, tell: Callable[[str], N
             "or remove that one."
         )
     task = replace(recorded, folder=out, fresh=False)
-    tell(f"{task.title}, as recorded on {record['date']}: took {record['cost']['seconds']:,.0f} s then.")
+    tell(f"{task.title}, as recorded on {record.date}: took {record.seconds:,.0f} s then.")
     ending = run_watched(task.argv(), limits, env=thread_settings(task.threads), meanwhile=lambda: None)
-    now = task.record()
-    if ending.status != "measured" or now is None:
+    found = task.record()
+    if ending.status != "measured" or found is None:
         raise TrainingError(f"{task.title} could not be done again: {ending.status}, {ending.reason}".rstrip(", "))
-    values = {name: (value, _told(now).get(name, "nothing")) for name, value in _told(record).items()}
+    now = _Record.of(found)
+    values = {name: (value, now.values.get(name, "nothing")) for name, value in record.values.items()}
     unknown = ""
-    if task.kind == "train" and VECTORS_SHA not in record["results"]:
+    if task.kind == "train" and not record.has_checksum:
         unknown = "The record is older than the checksums of vectors: only its verdicts could be compared."
     kept = [folder / SCORES for folder in (manifest.parent, out)]
     alike = _same_scores(*kept) if all(path.is_file() for path in kept) else None
@@ -94,12 +124,11 @@ def _found(path: Path) -> Path:
     raise InputError(f"{what}. Give that of a row of rxweave benchmark quality, or its folder. {where}.")
 
 
-def _read(manifest: Path) -> dict[str, Any]:
+def _read(manifest: Path) -> tuple[Task, _Record]:
     try:
-        record: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        Task.from_json(json.dumps(record["task"]))
-        return record
-    except (ValueError, KeyError, TypeError) as error:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        return Task.from_json(json.dumps(found["task"])), _Record.of(found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{manifest} is no manifest of rxweave benchmark quality that can be done again ({type(error).__name__}: "
             f"{error}). They lie at methods/METHOD/seed-N/manifest.json in its --out; those of before rxweave wrote "
@@ -107,9 +136,8 @@ def _read(manifest: Path) -> dict[str, Any]:
         ) from None
 
 
-def _told(record: dict[str, Any]) -> dict[str, float | str]:
-    """The figures of a record, by name; of a training, the verdicts, its last epoch and the vectors' checksum."""
-    results = record["results"]
+def _told(results: dict[str, Any]) -> dict[str, float | str]:
+    """The figures of results, by name; of a training, the verdicts, its last epoch and the vectors' checksum."""
     found: dict[str, float | str] = {}
     if "metrics" not in results:
         found |= {"geometry": results["geometry"], **results["types"]}
@@ -130,17 +158,16 @@ def _same_scores(one: Path, two: Path) -> bool:
         return bool(np.array_equal(before["scores"], now["scores"]))
 
 
-def _changed(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _changed(record: _Record, now: _Record) -> list[str]:
     found = []
-    if record["rxweave"] != __version__:
-        found.append(f"rxweave {record['rxweave']} then, {__version__} now")
-    elif record["code_sha256"] != code_sha256():
+    if record.rxweave != __version__:
+        found.append(f"rxweave {record.rxweave} then, {__version__} now")
+    elif record.code_sha256 != code_sha256():
         found.append("another state of the code")
-    before, today = record["machine"], now["machine"]
+    before, today = record.machine, now.machine
     for name in ("processor", "threads", "system"):
         if before.get(name) != today.get(name):
             found.append(f"{name} {before.get(name)} then, {today.get(name)} now")
-    versions = before.get("versions", {})
-    other = [f"{name} {versions.get(name)} then, {new} now" for name, new in today.get("versions", {}).items()
-             if versions.get(name) != new]  # fmt: skip
+    other = [f"{name} {record.versions.get(name)} then, {new} now" for name, new in now.versions.items()
+             if record.versions.get(name) != new]  # fmt: skip
     return found + other

@@ -15,8 +15,8 @@ from typing import Any
 from rxweave.benchmark.quality.finished_runs import decisive, find_runs
 from rxweave.benchmark.quality.method import Kind, Method
 from rxweave.benchmark.quality.settings import BaselineSettings
-from rxweave.benchmark.quality.task import PROGRESS, VECTORS_SHA, Task
-from rxweave.benchmark.quality.vectors import FILE
+from rxweave.benchmark.quality.task import MANIFEST, PROGRESS, VECTORS_SHA, Task
+from rxweave.benchmark.quality.vectors import CHECKPOINT, FILE, sha256_in
 from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
 from rxweave.claim import Claim
 from rxweave.config import RunSettings, SplitSettings
@@ -132,6 +132,8 @@ def study_quality(plan: Plan, *, tell: Callable[[str], None]) -> Study:
     failures: dict[str, str] = {}
     complete = True
     try:
+        if plan.fresh:
+            _forget([*trainings, *scorings])
         for tasks in (first, trainings, after):
             possible = []
             for task in tasks:
@@ -198,6 +200,29 @@ def _training(plan: Plan, kind: Kind, scoring: Task) -> Task:
     )  # fmt: skip
 
 
+def _forget(tasks: Sequence[Task]) -> None:
+    """Remove what says that tasks are finished or begun, of all before the first is done again.
+
+    Else a study that is stopped on the way would show those it did not reach, of before, as its own.
+    """
+    for task in tasks:
+        for name in (MANIFEST, CHECKPOINT):
+            (task.folder / name).unlink(missing_ok=True)
+
+
+def _finished(task: Task, tell: Callable[[str], None]) -> dict[str, Any] | None:
+    """The record of a finished task; of a training, only if its vectors are still those that were recorded."""
+    record = task.record()
+    if record is None or task.kind == "score":
+        return record
+    found = sha256_in(task.folder)
+    if found is not None and found == record["results"].get(VECTORS_SHA):
+        return record
+    what = "missing or damaged" if found is None else "not those of its record"
+    tell(f"{task.title}: its vectors in {task.folder} are {what}; it is done again.")
+    return None
+
+
 def _do_all(
     tasks: Sequence[Task],
     plan: Plan,
@@ -207,7 +232,7 @@ def _do_all(
 ) -> None:
     left = []
     for task in tasks:
-        record = None if plan.fresh else task.record()
+        record = None if plan.fresh else _finished(task, tell)
         if record is None:
             left.append(task)
         else:

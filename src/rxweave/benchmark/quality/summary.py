@@ -196,8 +196,12 @@ def _differences(
 def _stability(study: Study, tasks: Sequence[Task]) -> Stability | None:
     if len(tasks) < 2 or not all((task.folder / SCORES).is_file() for task in tasks):
         return None
-    known = study.graph.pairs(study.graph.roles.treats)
+    graph = study.graph
     matrices = [_scores(task) for task in tasks]
+    expected = graph.num_of(graph.roles.drug), graph.num_of(graph.roles.disease)
+    if any(matrix.shape != expected for matrix in matrices):  # of another graph, by a version that left them there
+        return None
+    known = graph.pairs(graph.roles.treats)
     overlaps = [top_overlap(one, other, known, tops=STABLE_TOPS) for one, other in combinations(matrices, 2)]
     correlations = [rank_correlation(one, other, known) for one, other in combinations(matrices, 2)]
     return Stability({n: mean(each[n] for each in overlaps) for n in overlaps[0]}, mean(correlations))

@@ -116,9 +116,10 @@ def code_sha256() -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Give the manifest in a folder; None when there is none or it is not whole."""
+    """Give the manifest in a folder; None when there is none or it is not whole: cut short, or without results."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else None
     except (OSError, ValueError):
         return None
+    results = found.get("results") if isinstance(found, dict) else None
+    return found if isinstance(results, dict) and results else None

@@ -28,7 +28,7 @@ from rxweave.validate.control import measure_trained
 from rxweave.validate.read import read_embeddings
 from rxweave.validate.verdict import judge
 
-FILE = "hgt_embeddings.parquet"
+FILE, CHECKPOINT = "hgt_embeddings.parquet", "checkpoint.safetensors"
 LOSSES = ("link", "treatment", "contrastive", "total", "held_out")
 """What the record of a training has of its last epoch: fields of `history.Epoch`."""
 
@@ -45,12 +45,24 @@ class Vectors:
     @property
     def sha256(self) -> str:
         """Of what methods read of them, nodes, numbers and the decoder's weights, whatever else their files say."""
-        found = hashlib.sha256("\n".join(self.embeddings.nodes["node_key"]).encode())
-        weights = self.decoder.state_dict()
-        for numbers in (self.embeddings.vectors, *(weights[name].numpy() for name in sorted(weights))):
-            found.update(str(numbers.shape).encode())
-            found.update(np.ascontiguousarray(numbers, "<f4").tobytes())
-        return found.hexdigest()
+        return _content_sha256(self.embeddings, self.decoder)
+
+
+def _content_sha256(embeddings: Embeddings, decoder: DistMult) -> str:
+    found = hashlib.sha256("\n".join(embeddings.nodes["node_key"]).encode())
+    weights = decoder.state_dict()
+    for numbers in (embeddings.vectors, *(weights[name].numpy() for name in sorted(weights))):
+        found.update(str(numbers.shape).encode())
+        found.update(np.ascontiguousarray(numbers, "<f4").tobytes())
+    return found.hexdigest()
+
+
+def sha256_in(folder: Path) -> str | None:
+    """Give the `Vectors.sha256` of what lies in a folder; None where files are missing or damaged."""
+    try:
+        return _content_sha256(read_embeddings(folder / FILE), load_model(folder)[1])
+    except (InputError, OSError):
+        return None
 
 
 def train_vectors(
@@ -67,7 +79,7 @@ def train_vectors(
     That is the verdict on the geometry, how the training ended, and what was told of it. One that was stopped goes on
     from its checkpoint in the folder, and says what its earlier parts cost; `fresh`, it starts from nothing.
     """
-    total, checkpoint = settings.embed.num_epochs, folder / "checkpoint.safetensors"
+    total, checkpoint = settings.embed.num_epochs, folder / CHECKPOINT
     if fresh:
         checkpoint.unlink(missing_ok=True)  # now, so that none of before is gone on from if this one is stopped early
     done_here: list[int] = []

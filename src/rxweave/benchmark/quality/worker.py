@@ -50,7 +50,8 @@ def do(task: Task) -> None:
     check_no_leaks(training, split)
     _check_split(task, parts_fingerprint(split, graph))
     task.folder.mkdir(parents=True, exist_ok=True)
-    (task.folder / MANIFEST).unlink(missing_ok=True)
+    for older in (MANIFEST, SCORES, PAIRS):  # scores of before would be taken for this row's, where its are not kept
+        (task.folder / older).unlink(missing_ok=True)
     mine = task.settings.but(seed=task.seed)
     if task.kind == "train":
         _check_features(task)
