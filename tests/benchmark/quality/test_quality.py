@@ -259,6 +259,19 @@ def test_scores_of_another_graph_are_not_read_as_those_of_the_rows(tmp_path: Pat
     assert summarise(found, "degree-prior")[0].stability is None
 
 
+def test_a_row_whose_pairs_are_gone_is_done_again_and_damaged_scores_say_nothing(
+    tmp_path: Path, done_here: list[str]
+) -> None:
+    found = finished(tmp_path, "degree-prior")
+    folder = tmp_path / "methods/degree-prior/seed-0"
+    (folder / PAIRS).unlink()
+    done_here.clear()
+    assert finished(tmp_path, "degree-prior").complete
+    assert len(done_here) == 1
+    (folder / SCORES).write_bytes((folder / SCORES).read_bytes()[:-40])
+    assert summarise(found, "degree-prior")[0].stability is None
+
+
 def test_a_fresh_study_that_is_stopped_has_no_rows_of_before(
     tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +399,9 @@ def test_a_manifest_that_is_not_whole_is_refused_before_anything_is_done(
         (tmp_path / "cut" / MANIFEST).write_text(json.dumps(record))
         with pytest.raises(InputError, match="is no manifest of rxweave benchmark quality that can be done again"):
             again.repeat(tmp_path / "cut", tmp_path / "new", study.NO_LIMITS, tell=quiet)
+    (tmp_path / "cut" / MANIFEST).write_text(json.dumps({**whole, "task": {**whole["task"], "name": "oracle"}}))
+    with pytest.raises(InputError, match="'oracle', which this rxweave has not"):
+        again.repeat(tmp_path / "cut", tmp_path / "new", study.NO_LIMITS, tell=quiet)
     assert done_here == []
     # A study takes such a row for unfinished.
     for results in (None, {}, "none"):

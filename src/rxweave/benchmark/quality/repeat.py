@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rxweave import __version__
+from rxweave.benchmark.quality.catalogue import METHODS
 from rxweave.benchmark.quality.task import MANIFEST, SCORES, VECTORS_SHA, Task, code_sha256
 from rxweave.benchmark.quality.vectors import LOSSES
 from rxweave.benchmark.watched import Limits, run_watched, thread_settings
@@ -96,6 +97,11 @@ def repeat(manifest: Path, out: Path, limits: Limits, *, tell: Callable[[str], N
         raise InputError(
             f"--out {out} holds a {MANIFEST} already, and what it tells of would be replaced. Choose another folder, "
             "or remove that one."
+        )
+    if recorded.kind == "score" and recorded.name not in METHODS:
+        raise InputError(
+            f"{manifest} is of the method {recorded.name!r}, which this rxweave has not: {__version__}, and "
+            f"{record.rxweave} made it. Its methods: {', '.join(METHODS)}."
         )
     task = replace(recorded, folder=out, fresh=False)
     tell(f"{task.title}, as recorded on {record.date}: took {record.seconds:,.0f} s then.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean, stdev
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -197,7 +198,10 @@ def _stability(study: Study, tasks: Sequence[Task]) -> Stability | None:
     if len(tasks) < 2 or not all((task.folder / SCORES).is_file() for task in tasks):
         return None
     graph = study.graph
-    matrices = [_scores(task) for task in tasks]
+    try:
+        matrices = [_scores(task) for task in tasks]
+    except (OSError, ValueError, KeyError, BadZipFile):  # damaged since: what they would say is not known
+        return None
     expected = graph.num_of(graph.roles.drug), graph.num_of(graph.roles.disease)
     if any(matrix.shape != expected for matrix in matrices):  # of another graph, by a version that left them there
         return None
@@ -208,6 +212,7 @@ def _stability(study: Study, tasks: Sequence[Task]) -> Stability | None:
 
 
 def _scores(task: Task) -> Float32[np.ndarray, "drugs diseases"]:
-    with np.load(task.folder / SCORES, allow_pickle=False) as kept:
+    # Opened here, for numpy leaves a file that it cannot read open.
+    with (task.folder / SCORES).open("rb") as file, np.load(file, allow_pickle=False) as kept:
         scores: Float32[np.ndarray, "drugs diseases"] = kept["scores"]
     return scores

@@ -83,6 +83,8 @@ class Task:
     def record(self) -> dict[str, Any] | None:
         """Give the record of this very task if it is finished; None for none, or that of other settings."""
         found = read_record(self.folder)
+        if self.kind == "score" and not (self.folder / PAIRS).is_file():  # taken away since
+            return None
         return found if found is not None and found.get("fingerprint") == self.fingerprint else None
 
     def plain(self) -> dict[str, Any]:
