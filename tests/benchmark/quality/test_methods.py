@@ -166,7 +166,7 @@ def test_every_method_says_what_it_is_and_what_decides_it() -> None:
 @pytest.mark.parametrize(
     ("name", "epochs", "loss"),
     [
-        ("distmult", 20, "softmax"),
+        ("distmult", 8, "softmax"),
         pytest.param("distmult", 20, "logistic", marks=pytest.mark.slow),
         *(pytest.param(name, epochs, "softmax", marks=pytest.mark.slow) for name, epochs in LONGER),
     ],
