@@ -234,6 +234,7 @@ def test_relations_and_neighbours_that_the_model_knows_nothing_of_are_refused(
         add_nodes(folder, file)
 
 
+@pytest.mark.slow
 def test_a_new_run_in_the_same_folder_takes_the_additions_away(folder: Path, table: Path) -> None:
     add_nodes(folder, table)
     pipeline.run(settings_from({"load.kg": "demo:600", "seed": 1}, [*OPTIONS, *QUICKER]), folder)

@@ -88,6 +88,7 @@ def test_what_cannot_work_is_refused(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_new_run_takes_the_clusters_of_the_old_one_away(finished_run: Path, tmp_path: Path) -> None:
     shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
     stale = tmp_path / "08_reporting" / "clusters_drug.html"

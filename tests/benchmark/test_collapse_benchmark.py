@@ -225,6 +225,7 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         study_collapse(tmp_path, jobs=0, tell=quiet)
 
 
+@pytest.mark.slow
 def test_a_real_run_is_sound_and_its_control_collapsed() -> None:
     few = {"num_epochs": 8, "feature_dim": 64}
     sound = run_task(Task(Setting("few epochs", embed=few), "indication", 0, "demo:400"))

@@ -156,6 +156,7 @@ def test_the_gradients_of_all_ranks_add_up_to_that_of_one_process(
             torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_it_learns_nearly_as_fast_as_on_the_whole_graph(small_graph: Graph) -> None:
     settings = SAMPLED.but(num_epochs=12, learning_rate=0.01, num_neighbours=(4, 2))
     fallen = {}

@@ -155,6 +155,7 @@ def test_it_measures_on_a_real_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.small.last_loss < found.small.first_loss
 
 
+@pytest.mark.slow
 def test_constant_features_are_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """The training that collapses by construction: every node of a type starts alike."""
     monkeypatch.setattr(testing, "try_out", try_out_here)

@@ -204,6 +204,7 @@ def test_products_start_near_zero(held_out: tuple[Graph, Split], name: str) -> N
     assert float(loss) == pytest.approx(np.log(2), abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_epoch_is_scored_after_which_validation_pairs_rank_best(
     held_out: tuple[Graph, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
