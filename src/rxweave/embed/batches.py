@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,7 +84,7 @@ class FactSampler:
         self.graph = graph
         self.settings = settings
         self.treatment_like = set(graph.drug_disease_relations())
-        self.per_relation = _facts_per_relation(graph, settings)
+        self.per_relation = facts_per_relation([fact.shape[1] for fact in graph.facts], settings)
         self.first_fact = np.concatenate([[0], np.cumsum([fact.shape[1] for fact in graph.facts])])
         self.known = []
         for relation, (source, target) in zip(graph.relations, graph.facts, strict=True):
@@ -186,9 +186,9 @@ class FactSampler:
         return picked + int(rows.start)
 
 
-def _facts_per_relation(graph: Graph, settings: EmbedSettings) -> int:
-    """The most facts of a relation in a micro-batch."""
+def facts_per_relation(num_facts: Sequence[int], settings: EmbedSettings) -> int:
+    """Give the most facts of a relation in a micro-batch; `num_facts` are those of each relation in the graph."""
     if settings.batching == "full":
         return settings.edge_sample_size
-    scored = sum(int(fact.shape[1] > 1) for fact in graph.facts)
+    scored = sum(int(number > 1) for number in num_facts)
     return min(settings.edge_sample_size, max(1, settings.batch_facts // max(1, scored)))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rxweave.config import EmbedSettings
-from rxweave.embed.memory_shape import Flow, GraphShape, RelationSize
+from rxweave.embed.memory_shape import Flow, GraphShape
 from rxweave.embed.objective import CONTRASTIVE_NODES
 
 
@@ -36,13 +36,6 @@ class HopSize:
         return sum(flow.pairs + flow.senders for flow in self.flows)
 
 
-def scored_facts(relation: RelationSize, shape: GraphShape, settings: EmbedSettings) -> int:
-    """Give how many facts of a relation a micro-batch scores; see `FactSampler`."""
-    if settings.batching == "full":
-        return -(-relation.hidden(settings) // settings.accumulation_steps)
-    return -(-_hidden(relation, shape, settings) // settings.accumulation_steps)
-
-
 def drawn_part(shape: GraphShape, settings: EmbedSettings) -> list[HopSize]:
     """Give the hops of a micro-batch's part, the first layer's first."""
     sizes = np.maximum(np.array(shape.type_sizes, np.float64), 1)
@@ -52,7 +45,7 @@ def drawn_part(shape: GraphShape, settings: EmbedSettings) -> list[HopSize]:
         share = wanted / sizes
         missed, met_next, flows = 1 - share, met.copy(), []
         for r, relation in enumerate(shape.relations):
-            seen = (1 - scored_facts(relation, shape, settings) / max(relation.facts, 1)) * (1 - settings.edge_dropout)
+            seen = (1 - shape.scored(relation, settings) / max(relation.facts, 1)) * (1 - settings.edge_dropout)
             kinds, degrees = (
                 (relation.source_kind, relation.target_kind),
                 (relation.source_degrees, relation.target_degrees),
@@ -75,13 +68,6 @@ def drawn_part(shape: GraphShape, settings: EmbedSettings) -> list[HopSize]:
     return hops[::-1]
 
 
-def _hidden(relation: RelationSize, shape: GraphShape, settings: EmbedSettings) -> int:
-    """Facts that a step scores, and hides: as many of each relation."""
-    scored = sum(int(each.facts > 1) for each in shape.relations)
-    most = min(settings.edge_sample_size, max(1, settings.batch_facts // max(1, scored)))
-    return relation.hidden(settings.but(edge_sample_size=most))
-
-
 def _seeds(
     shape: GraphShape, settings: EmbedSettings
 ) -> tuple[Float[np.ndarray, " types"], Float[np.ndarray, "relations ends"]]:
@@ -96,7 +82,7 @@ def _seeds(
         missed[kind] *= 1 - min(1.0, nodes / max(sizes[kind], 1))
 
     for r, relation in enumerate(shape.relations):
-        facts = scored_facts(relation, shape, settings)
+        facts = shape.scored(relation, settings)
         if not facts:
             continue
         met[r] = facts / relation.facts

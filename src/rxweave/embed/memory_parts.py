@@ -13,7 +13,7 @@ from rxweave.config import EmbedSettings
 from rxweave.embed.attention.gather import CHUNK_EDGES
 from rxweave.embed.layerwise import EDGES_AT_ONCE
 from rxweave.embed.link_loss import FACTS_AT_ONCE
-from rxweave.embed.memory_drawn import drawn_part, scored_facts
+from rxweave.embed.memory_drawn import drawn_part
 from rxweave.embed.memory_shape import Flow, GraphShape
 from rxweave.embed.objective import CONTRASTIVE_NODES
 from rxweave.embed.rowwise import ROWS
@@ -328,7 +328,7 @@ def _scoring(sizes: Sizes) -> int:
     """The largest batch of facts with its negatives; see `link_loss.py`."""
     s, most = sizes.settings, 0
     for relation in sizes.shape.relations:
-        facts = scored_facts(relation, sizes.shape, s)
+        facts = sizes.shape.scored(relation, s)
         negatives = relation.negatives(s)
         together = min(facts, FACTS_AT_ONCE)
         group = REAL * together * (9 * s.embedding_dim + 3 * max(negatives))

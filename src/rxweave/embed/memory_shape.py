@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from rxweave.config import EmbedSettings
+from rxweave.embed.batches import facts_per_relation
 from rxweave.graph.build import Graph
 
 
@@ -87,11 +88,6 @@ class RelationSize:
     """Of a symmetric relation, of nodes at either end."""
     target_degrees: Degrees
 
-    def hidden(self, settings: EmbedSettings) -> int:
-        """Give how many facts a step hides and scores; see `FactSampler.hide`."""
-        most = settings.edge_sample_size * settings.accumulation_steps
-        return min(most, max(int(self.facts * settings.masked_share), int(self.facts > 1)))
-
     def negatives(self, settings: EmbedSettings) -> tuple[int, int]:
         """Give the shared negatives of a batch: sources, targets."""
         wanted = settings.num_treatment_negatives if self.treatment_like else settings.num_negatives
@@ -114,10 +110,8 @@ class GraphShape:
     name: str
     type_sizes: tuple[int, ...]
     relations: tuple[RelationSize, ...]
-    alike_types: tuple[int, ...]
-    """Sizes of the node types whose likeness by genes is learnt (diseases, drugs)."""
     alike_kinds: tuple[int, ...]
-    """The numbers of these types."""
+    """The numbers of the node types whose likeness by genes is learnt (diseases, drugs)."""
     gene_meetings: tuple[int, ...]
     """For each of them, how many pairs of its nodes meet at a gene, each gene counted: an upper bound of the pairs."""
 
@@ -150,7 +144,6 @@ class GraphShape:
             name=graph.name,
             type_sizes=tuple(np.diff(graph.type_offsets).tolist()),
             relations=tuple(sizes),
-            alike_types=tuple(graph.num_of(node_type) for node_type in alike),
             alike_kinds=tuple(graph.node_types.index(node_type) for node_type in alike),
             gene_meetings=tuple(_gene_meetings(graph, node_type) for node_type in alike),
         )
@@ -163,10 +156,24 @@ class GraphShape:
     def num_edges(self) -> int:
         return sum(flow.edges for flow in self.flows())
 
+    @property
+    def alike_types(self) -> tuple[int, ...]:
+        """The sizes of those types."""
+        return tuple(self.type_sizes[kind] for kind in self.alike_kinds)
+
+    def hidden(self, relation: RelationSize, settings: EmbedSettings) -> int:
+        """Give how many facts of a relation a step hides and scores; see `FactSampler.hide`."""
+        most = facts_per_relation([each.facts for each in self.relations], settings) * settings.accumulation_steps
+        return min(most, max(int(relation.facts * settings.masked_share), int(relation.facts > 1)))
+
+    def scored(self, relation: RelationSize, settings: EmbedSettings) -> int:
+        """Give how many of them the largest micro-batch scores."""
+        return -(-self.hidden(relation, settings) // settings.accumulation_steps)
+
     def flows(self, settings: EmbedSettings | None = None) -> Iterator[Flow]:
         """Give each directed relation; with settings, without the edges that a step hides."""
         for relation in self.relations:
-            hidden = 0 if settings is None else relation.hidden(settings)
+            hidden = 0 if settings is None else self.hidden(relation, settings)
             seen = (relation.facts - hidden) / max(relation.facts, 1)
             seen *= 1 if settings is None else 1 - settings.edge_dropout
             if relation.symmetric:
@@ -204,7 +211,6 @@ class GraphShape:
             self,
             type_sizes=tuple(fewer(size) for size in self.type_sizes),
             relations=tuple(thinned(relation) for relation in self.relations),
-            alike_types=tuple(fewer(size) for size in self.alike_types),
             gene_meetings=tuple(fewer(count, 2) for count in self.gene_meetings),
         )
 

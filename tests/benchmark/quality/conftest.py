@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxweave.benchmark.quality import study, worker
+from rxweave.benchmark.quality import repeat, study, worker
 from rxweave.benchmark.quality.task import Task
 from rxweave.benchmark.watched import Ending
 from rxweave.errors import RxweaveError
@@ -24,5 +24,6 @@ def done_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return Ending("failed", str(error), None)
         return Ending("measured", "", None)
 
-    monkeypatch.setattr(study, "run_watched", run)
+    for module in (study, repeat):
+        monkeypatch.setattr(module, "run_watched", run)
     return titles

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from tiny_study import SETTINGS, TINY, finished, plan_of, quiet
 from typer.testing import CliRunner
 
 from rxweave.benchmark.quality import catalogue, study, worker
@@ -24,11 +26,12 @@ from rxweave.benchmark.quality.catalogue import CHEAP, METHODS, chosen_methods
 from rxweave.benchmark.quality.finished_runs import find_runs
 from rxweave.benchmark.quality.pages import brief_sheets, write_pages
 from rxweave.benchmark.quality.settings import quality_settings
-from rxweave.benchmark.quality.study import Plan, Study, study_quality
+from rxweave.benchmark.quality.study import study_quality
 from rxweave.benchmark.quality.summary import check_reference, summarise
 from rxweave.benchmark.quality.task import MANIFEST, PAIRS, SCORES
 from rxweave.benchmark.quality.vectors import FILE, read_vectors, train_vectors
 from rxweave.benchmark.tables import print_sheets
+from rxweave.benchmark.watched import Ending
 from rxweave.cli import app
 from rxweave.embed.store import Embeddings, write_embeddings
 from rxweave.errors import ConfigError, InputError, LeakError, RxweaveError
@@ -40,25 +43,6 @@ from rxweave.rank.pair_table import COLUMNS
 from rxweave.validate.collapse import measure_collapse
 from rxweave.validate.read import read_embeddings
 from rxweave.validate.verdict import judge
-
-TINY = [
-    "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
-    "embed.num_heads=2", "embed.accumulation_steps=1", "embed.device=cpu",
-]  # fmt: skip
-SETTINGS, PEERS = quality_settings({"load.kg": "demo:400"}, TINY)
-
-
-def quiet(text: str) -> None:
-    pass
-
-
-def plan_of(out: Path, methods: str, **changes: object) -> Plan:
-    plan = Plan(chosen_methods(methods), (0, 1), SETTINGS, PEERS, out, command="rxweave benchmark quality …")
-    return replace(plan, **changes)  # type: ignore[arg-type]
-
-
-def finished(out: Path, methods: str, **changes: object) -> Study:
-    return study_quality(plan_of(out, methods, **changes), tell=quiet)
 
 
 def test_three_methods_and_two_seeds_from_end_to_end(
@@ -288,10 +272,10 @@ def test_a_fresh_study_that_is_stopped_has_no_rows_of_before(
 
     one_by_one = study._do
 
-    def interrupted(task: tasks.Task, *more: object) -> object:
+    def interrupted(task: tasks.Task, *more: Any) -> Ending:
         if task.name == "adamic-adar":
             raise KeyboardInterrupt
-        return one_by_one(task, *more)  # type: ignore[arg-type]
+        return one_by_one(task, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(study, "_do", interrupted)
@@ -324,7 +308,6 @@ def test_seeds_of_folds_are_folds_and_test_every_treatment_once(tmp_path: Path, 
 def test_a_row_can_be_done_again_from_its_manifest(
     tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(again, "run_watched", study.run_watched)
     found = finished(tmp_path / "out", "hgt-decoder,degree-prior", seeds=(1,))
     manifest, degrees = found.scored["hgt-decoder", 1].folder / MANIFEST, found.scored["degree-prior", 1].folder
     for at in (manifest, tmp_path / "out/embeddings/hgt/seed-1" / MANIFEST):
@@ -385,7 +368,6 @@ def test_a_row_can_be_done_again_from_its_manifest(
 def test_a_manifest_that_is_not_whole_is_refused_before_anything_is_done(
     tmp_path: Path, done_here: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(again, "run_watched", study.run_watched)  # type: ignore[attr-defined]
     found = finished(tmp_path / "out", "degree-prior", seeds=(0,))
     folder = found.scored["degree-prior", 0].folder
     whole = json.loads((folder / MANIFEST).read_text())

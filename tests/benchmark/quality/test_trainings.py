@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import tiny_study
+from tiny_study import SETTINGS, quiet
 from typer.testing import CliRunner
 
 from rxweave.benchmark.quality import repeat as again
 from rxweave.benchmark.quality import study, vectors, worker
-from rxweave.benchmark.quality.catalogue import chosen_methods
 from rxweave.benchmark.quality.finished_runs import find_runs
 from rxweave.benchmark.quality.pages import brief_sheets, write_pages
-from rxweave.benchmark.quality.settings import quality_settings
-from rxweave.benchmark.quality.study import Plan, Study, study_quality
+from rxweave.benchmark.quality.study import Plan
 from rxweave.benchmark.quality.summary import summarise
 from rxweave.benchmark.quality.task import MANIFEST, Task
 from rxweave.benchmark.quality.vectors import FILE
@@ -31,24 +31,12 @@ from rxweave.graph.make_split import make_split
 from rxweave.pipeline import load
 from rxweave.validate.read import read_embeddings
 
-TINY = [
-    "embed.num_epochs=3", "embed.embedding_dim=16", "embed.hidden_dim=16", "embed.feature_dim=16",
-    "embed.num_heads=2", "embed.accumulation_steps=1", "embed.device=cpu",
-]  # fmt: skip
-SETTINGS, PEERS = quality_settings({"load.kg": "demo:400"}, TINY)
-
-
-def quiet(text: str) -> None:
-    pass
+plan_of = partial(tiny_study.plan_of, methods="hgt-decoder", seeds=(0,))
+finished = partial(tiny_study.finished, methods="hgt-decoder", seeds=(0,))
 
 
 def with_embed(**changes: object) -> RunSettings:
     return SETTINGS.but(embed=SETTINGS.embed.but(**changes))
-
-
-def plan_of(out: Path, **changes: object) -> Plan:
-    plan = Plan(chosen_methods("hgt-decoder"), (0,), SETTINGS, PEERS, out, command="rxweave benchmark quality …")
-    return replace(plan, **changes)  # type: ignore[arg-type]
 
 
 def training_of(plan: Plan) -> Task:
@@ -121,24 +109,13 @@ def third_mark(run: Path) -> str:
 # What a record says, and which rows are of which vectors.
 
 
-@pytest.fixture
-def here(done_here: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is done again is done in this process, too."""
-    monkeypatch.setattr(again, "run_watched", study.run_watched)  # type: ignore[attr-defined]
-    return done_here
-
-
-def finished(out: Path, **changes: object) -> Study:
-    return study_quality(plan_of(out, **changes), tell=quiet)
-
-
 def edit(manifest: Path, **results: object) -> None:
     record = json.loads(manifest.read_text())
     record["results"] |= results
     manifest.write_text(json.dumps(record))
 
 
-def test_a_training_done_again_is_compared_by_its_vectors(tmp_path: Path, here: list[str]) -> None:
+def test_a_training_done_again_is_compared_by_its_vectors(tmp_path: Path, done_here: list[str]) -> None:
     finished(tmp_path / "out")
     manifest = tmp_path / "out/embeddings/hgt/seed-0" / MANIFEST
     found = again.repeat(manifest, tmp_path / "same", study.NO_LIMITS, tell=quiet)
@@ -161,21 +138,21 @@ def test_a_training_done_again_is_compared_by_its_vectors(tmp_path: Path, here: 
     assert "only its verdicts could be compared" in " ".join(old.output.split())
 
 
-def test_rows_are_of_the_vectors_and_not_of_their_settings(tmp_path: Path, here: list[str]) -> None:
+def test_rows_are_of_the_vectors_and_not_of_their_settings(tmp_path: Path, done_here: list[str]) -> None:
     """The record of a training is lost, and other code trains otherwise: its rows are done again, and told apart."""
     finished(tmp_path)
     training, row = tmp_path / "embeddings/hgt/seed-0", tmp_path / "methods/hgt-decoder/seed-0"
     (training / MANIFEST).unlink()
-    here.clear()
+    done_here.clear()
     finished(tmp_path)
-    assert here == ["training hgt, seed 0"]  # the same vectors: the row holds
+    assert done_here == ["training hgt, seed 0"]  # the same vectors: the row holds
     before = (row / MANIFEST).read_text()
     (training / MANIFEST).unlink()
-    here.clear()
+    done_here.clear()
     with pytest.MonkeyPatch.context() as other_code:
         other_code.setattr(vectors, "train", lambda graph, embed, **more: train(graph, embed, **{**more, "seed": 9}))
         finished(tmp_path)
-    assert here == ["training hgt, seed 0", "hgt-decoder, seed 0"]
+    assert done_here == ["training hgt, seed 0", "hgt-decoder, seed 0"]
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / MANIFEST).write_text(before)
     with pytest.raises(RxweaveError, match="are not those that were asked for"):
@@ -183,15 +160,15 @@ def test_rows_are_of_the_vectors_and_not_of_their_settings(tmp_path: Path, here:
     assert again.repeat(row, tmp_path / "newer", study.NO_LIMITS, tell=quiet).alike
 
 
-def test_a_training_whose_files_are_lost_or_damaged_is_done_again(tmp_path: Path, here: list[str]) -> None:
+def test_a_training_whose_files_are_lost_or_damaged_is_done_again(tmp_path: Path, done_here: list[str]) -> None:
     finished(tmp_path)
     folder = tmp_path / "embeddings/hgt/seed-0"
     file, model, manifest = folder / FILE, folder / "model.safetensors", folder / MANIFEST
     file.unlink()
-    here.clear()
+    done_here.clear()
     found = finished(tmp_path)
     assert found.complete, found.failures
-    assert here == ["training hgt, seed 0"]  # the same vectors again: the row holds
+    assert done_here == ["training hgt, seed 0"]  # the same vectors again: the row holds
 
     def others() -> None:
         of = read_embeddings(file)
@@ -216,7 +193,7 @@ def edit_whole(manifest: Path, **record: object) -> None:
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **record}))
 
 
-def test_a_feature_file_that_changed_meanwhile_is_refused_by_name(tmp_path: Path, here: list[str]) -> None:
+def test_a_feature_file_that_changed_meanwhile_is_refused_by_name(tmp_path: Path, done_here: list[str]) -> None:
     file = features_in(tmp_path)
     finished(tmp_path / "out", settings=with_embed(feature_file=str(file)))
     manifest = tmp_path / "out/embeddings/hgt/seed-0" / MANIFEST

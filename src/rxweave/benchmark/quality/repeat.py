@@ -63,12 +63,10 @@ class _Record:
     rxweave: str
     code_sha256: str
     machine: dict[str, Any]
-    versions: dict[str, Any]
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> _Record:
         """Raises KeyError, TypeError, ValueError or AttributeError for one that is not whole."""
-        machine = dict(manifest["machine"])
         return cls(
             date=str(manifest["date"]),
             seconds=float(manifest["cost"]["seconds"]),
@@ -76,8 +74,7 @@ class _Record:
             has_checksum=VECTORS_SHA in manifest["results"],
             rxweave=manifest["rxweave"],
             code_sha256=manifest["code_sha256"],
-            machine=machine,
-            versions=dict(machine.get("versions", {})),
+            machine={"versions": {}, **manifest["machine"]},
         )
 
 
@@ -103,7 +100,7 @@ def repeat(manifest: Path, out: Path, limits: Limits, *, tell: Callable[[str], N
             f"{manifest} is of the method {recorded.name!r}, which this rxweave has not: {__version__}, and "
             f"{record.rxweave} made it. Its methods: {', '.join(METHODS)}."
         )
-    task = replace(recorded, folder=out, fresh=False)
+    task = replace(recorded, folder=out)
     tell(f"{task.title}, as recorded on {record.date}: took {record.seconds:,.0f} s then.")
     ending = run_watched(task.argv(), limits, env=thread_settings(task.threads), meanwhile=lambda: None)
     found = task.record()
@@ -174,6 +171,7 @@ def _changed(record: _Record, now: _Record) -> list[str]:
     for name in ("processor", "threads", "system"):
         if before.get(name) != today.get(name):
             found.append(f"{name} {before.get(name)} then, {today.get(name)} now")
-    other = [f"{name} {record.versions.get(name)} then, {new} now" for name, new in now.versions.items()
-             if record.versions.get(name) != new]  # fmt: skip
+    then = before["versions"]
+    other = [f"{name} {then.get(name)} then, {new} now" for name, new in today["versions"].items()
+             if then.get(name) != new]  # fmt: skip
     return found + other

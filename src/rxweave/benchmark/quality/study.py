@@ -171,8 +171,7 @@ def _tasks(
             task = Task(
                 "score", method.name, seed, split_seed, plan.settings.but(split=split), plan.peers,
                 method.settings(plan.settings, plan.peers), inputs, marks[seed],
-                plan.out / "methods" / method.name / f"seed-{seed}", threads=plan.threads, fresh=plan.fresh,
-                command=plan.command,
+                plan.out / "methods" / method.name / f"seed-{seed}", threads=plan.threads, command=plan.command,
             )  # fmt: skip
             if method.needs == "hgt" and seed in found:
                 task = replace(task, vectors=found[seed], vectors_mark=file_sha256(found[seed] / FILE))
@@ -232,7 +231,7 @@ def _do_all(
 ) -> None:
     left = []
     for task in tasks:
-        record = None if plan.fresh else _finished(task, tell)
+        record = _finished(task, tell)
         if record is None:
             left.append(task)
         else:

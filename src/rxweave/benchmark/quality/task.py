@@ -50,8 +50,6 @@ class Task:
     Until they are trained it is the fingerprint of their training.
     """
     threads: int = field(default=1)
-    fresh: bool = False
-    """Whether a training starts from nothing, though one that was stopped could go on; its vectors are the same."""
     command: str = ""
     """The command line that asked for it."""
 

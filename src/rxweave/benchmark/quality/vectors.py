@@ -66,22 +66,14 @@ def sha256_in(folder: Path) -> str | None:
 
 
 def train_vectors(
-    training: Graph,
-    split: Split,
-    settings: RunSettings,
-    folder: Path,
-    tell: Callable[[str], None],
-    *,
-    fresh: bool = False,
+    training: Graph, split: Split, settings: RunSettings, folder: Path, tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """Train as `rxweave run` does, and write embeddings and model into a folder; gives what its record says of it.
 
     That is the verdict on the geometry, how the training ended, and what was told of it. One that was stopped goes on
-    from its checkpoint in the folder, and says what its earlier parts cost; `fresh`, it starts from nothing.
+    from its checkpoint in the folder, and says what its earlier parts cost.
     """
     total, checkpoint = settings.embed.num_epochs, folder / CHECKPOINT
-    if fresh:
-        checkpoint.unlink(missing_ok=True)  # now, so that none of before is gone on from if this one is stopped early
     done_here: list[int] = []
     notes: list[str] = []
 

@@ -57,7 +57,7 @@ def do(task: Task) -> None:
         _check_features(task)
         (task.folder / FILE).unlink(missing_ok=True)  # no older vectors where this training is expected
         since, started = _begin()
-        results = train_vectors(training, split, mine, task.folder, _teller(task), fresh=task.fresh)
+        results = train_vectors(training, split, mine, task.folder, _teller(task))
         cost = _with_earlier(_cost(since, started), results["earlier"])
         results[VECTORS_SHA] = read_vectors(task.folder, training, split).sha256
     else:
