@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from rxweave.embed import memory_fit, memory_plan
 from rxweave.embed.attention import build_index
 from rxweave.embed.memory_fit import check_memory, propose, what_fits
 from rxweave.embed.memory_parts import Sizes, lasting
-from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, plan_memory
+from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, gigabytes, plan_memory
 from rxweave.embed.memory_shape import GraphShape
 from rxweave.embed.state import initial_state
 from rxweave.embed.train import train
@@ -221,6 +223,73 @@ def test_a_gpu_is_planned_for_without_one(graph: Graph) -> None:
     assert "compiled loops" not in plan.parts
     cpu = plan_memory(graph, SETTINGS, device="cpu", attention="csr", precision="fp32", held=0, available=None)
     assert 0.3 * cpu.peak < plan.peak < 3 * cpu.peak
+    assert cpu.host is None
+
+
+def on_gpu(graph: Graph, settings: EmbedSettings, host: tuple[int, int | None]) -> MemoryPlan:
+    return plan_memory(
+        graph, settings, device="cuda", attention="fused_cuda", precision="fp32", held=0, available=10**15, host=host
+    )
+
+
+PREPARED_FOR_A_GPU = """
+import torch
+from rxweave.benchmark.memory import forget_peak, peak
+from rxweave.config import EmbedSettings
+from rxweave.embed.attention import build_index
+from rxweave.embed.features import svd_features
+from rxweave.embed.memory_plan import plan_memory
+from rxweave.embed.objective import Objective
+from rxweave.graph.primekg_shape import primekg_shaped
+
+graph, settings = primekg_shaped(0.125, seed=0), EmbedSettings()
+forget_peak()
+plan = plan_memory(graph, settings, device="cuda", attention="fused_cuda", precision="fp32", held=0, available=10**15)
+index = build_index(graph).to("meta")  # a copy on no device at all, in place of that on a GPU
+features = torch.from_numpy(svd_features(graph, settings.feature_dim, seed=0))
+objective = Objective(graph, settings)
+print(plan.host.peak, plan.host.parts["process"], peak())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the peak of a process anew")
+def test_what_a_gpu_s_training_prepares_is_near_what_the_machine_holds_meanwhile() -> None:
+    done = subprocess.run([sys.executable, "-c", PREPARED_FOR_A_GPU], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    predicted, before, measured = map(int, done.stdout.split())
+    assert measured - before > 100e6
+    assert predicted == pytest.approx(measured, rel=0.2)
+    assert predicted - before == pytest.approx(measured - before, rel=0.5)
+
+
+def test_a_gpu_beside_too_little_memory_is_refused_with_the_part_of_the_graph_that_fits(graph: Graph) -> None:
+    whole = on_gpu(graph, SETTINGS, (0, None))
+    assert whole.host is not None
+    assert whole.fits
+    limit = int(0.8 * whole.host.peak)
+    plan = on_gpu(graph, SETTINGS, (0, limit))
+    assert plan.fits_device
+    assert not plan.fits
+    with pytest.raises(MemoryPlanError) as refused:
+        check_memory(plan, graph, SETTINGS)
+    told = str(refused.value)
+    assert f"about {gigabytes(whole.host.peak)} of the machine's own memory, and {gigabytes(limit)} are" in told
+    assert "on cuda" not in told
+    assert "memory_limit_gb" not in told
+    fit, *_ = what_fits(graph, SETTINGS, plan)
+    assert set(fit.changes) == {"load.limit_nodes"}
+    assert fit.options() in told
+    part = on_gpu(limit_nodes(graph, fit.changes["load.limit_nodes"], seed=0), SETTINGS, (0, limit))
+    assert part.fits
+
+
+def test_both_memories_of_a_gpu_s_training_are_told_and_recorded(graph: Graph) -> None:
+    plan = on_gpu(graph, SETTINGS, (10**8, 2 * 10**10))
+    assert plan.host is not None
+    on_device, of_machine = plan.told().splitlines()
+    assert on_device.startswith("Memory on cuda: about ")
+    assert of_machine.startswith(f"Memory of the machine itself: about {gigabytes(plan.host.peak)} of 20.0 GB")
+    assert plan.plain()["host"] == plan.host.plain()
 
 
 @pytest.mark.parametrize("held", [500_000_000, 5_000_000_000], ids=["a small process", "a large process"])

@@ -41,14 +41,29 @@ def check_memory(plan: MemoryPlan, graph: Graph | GraphShape, settings: EmbedSet
     """Raise MemoryPlanError, with the numbers and the settings that would fit, for a plan that does not."""
     if plan.fits:
         return
-    assert plan.available is not None
     found = what_fits(graph, settings, plan)
-    suggested = "; ".join(f"{fit.options()} (about {gigabytes(fit.plan.peak)})" for fit in found)
+    suggested = "; ".join(f"{fit.options()} (about {_peaks(fit.plan)})" for fit in found)
+    refused = [_refused(plan, f"on {plan.device}")] if not plan.fits_device else []
+    if plan.host is not None and not plan.host.fits:
+        refused.append(_refused(plan.host, "of the machine's own memory"))
+    limited = " If you know that more can be taken, say how much with -o embed.memory_limit_gb=…"
     raise MemoryPlanError(
-        f"Training would hold about {gigabytes(plan.peak)} on {plan.device}, and {gigabytes(plan.available)} are "
-        f"available: {plan.largest()}, while {plan.stage}. Dimensions are never changed. "
+        f"Training would hold {'; and '.join(refused)}. Dimensions are never changed. "
         + (f"What fits: {suggested}." if found else "No part of the graph fits: free memory, or use another machine.")
-        + " If you know that more can be taken, say how much with -o embed.memory_limit_gb=…"
+        + ("" if plan.fits_device else limited)
+    )
+
+
+def _peaks(plan: MemoryPlan) -> str:
+    beside = "" if plan.host is None else f", and {gigabytes(plan.host.peak)} of the machine's own memory"
+    return f"{gigabytes(plan.peak)}{beside}"
+
+
+def _refused(plan: MemoryPlan, where: str) -> str:
+    assert plan.available is not None
+    return (
+        f"about {gigabytes(plan.peak)} {where}, and {gigabytes(plan.available)} are available: {plan.largest()}, "
+        f"while {plan.stage}"
     )
 
 
@@ -78,6 +93,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     chosen = choose_precision(settings.precision, device=kind, num_edges=shape.num_edges).name
     # A training that is resumed keeps its precision; with settings that decide more than it may change it begins anew.
     kept = None if plan.precision == chosen else plan.precision
+    beside = None if plan.host is None else (plan.host.parts["process"], plan.host.available)
 
     def planned(changed: EmbedSettings, of: GraphShape = shape) -> MemoryPlan:
         goes_on = of is shape and all(name in FREE or value == getattr(settings, name) for name, value in changed)
@@ -88,6 +104,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
             precision=kept if goes_on else None,
             held=plan.parts["process"],
             available=plan.available,
+            host=beside,
         )
 
     found, together, least = [], settings, plan.peak
@@ -104,7 +121,9 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     if not found and planned(together).fits:
         found.append(Fit(_named(all_changes), planned(together)))
     if plan.device != "cpu":
-        on_cpu = plan_memory(shape, settings.but(device="cpu", attention="auto", memory_limit_gb=None), precision=kept)
+        held, available = beside or (None, None)
+        alone = settings.but(device="cpu", attention="auto", memory_limit_gb=None)
+        on_cpu = plan_memory(shape, alone, precision=kept, held=held, available=available)
         if on_cpu.fits:
             unlimited = {} if settings.memory_limit_gb is None else {"embed.memory_limit_gb": "none"}
             found.append(Fit({"embed.device": "cpu", "embed.attention": "auto", **unlimited}, on_cpu))
@@ -139,6 +158,11 @@ def _ladders(settings: EmbedSettings, plan: MemoryPlan) -> Iterator[list[dict[st
         yield [{"batch_facts": facts >> i, "accumulation_steps": parts << i} for i in halvings]
 
 
+def _fits_with_margin(plan: MemoryPlan) -> bool:
+    held = plan.parts["process"]  # which no sample makes smaller
+    return plan.available is None or plan.peak - held <= SAMPLING_MARGIN * (plan.available - held)
+
+
 def _named(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {f"embed.{name}": value for name, value in changes.items()}
 
@@ -148,8 +172,7 @@ def _largest_part(shape: GraphShape, planned: Callable[[GraphShape], MemoryPlan]
 
     def with_nodes(num_nodes: int) -> tuple[MemoryPlan, bool]:
         plan = planned(shape.sampled(num_nodes))
-        held = plan.parts["process"]  # which no sample makes smaller
-        return plan, plan.available is None or plan.peak - held <= SAMPLING_MARGIN * (plan.available - held)
+        return plan, all(_fits_with_margin(part) for part in (plan, plan.host) if part is not None)
 
     fits, too_many = len(shape.type_sizes), shape.num_nodes
     if too_many <= fits or not with_nodes(fits)[1]:

@@ -121,24 +121,48 @@ class Sizes:
 
 def lasting(sizes: Sizes) -> Parts:
     """Give what is held from the preparation to the end: index, known ends of facts, features, weights, optimiser."""
-    index = sum(20 * flow.edges + 12 * (flow.pairs + flow.senders) for flow in sizes.shape.flows())
+    index = 0 if sizes.settings.batching == "sampled" else message_index(sizes)
+    by_numpy = 0 if sizes.on_gpu else sum(lasting_on_host(sizes).values())
+    return {"graph index": index + by_numpy, **_saved(sizes)}
+
+
+def lasting_on_host(sizes: Sizes) -> Parts:
+    """Give what numpy holds to the end, wherever the training runs: known ends, edges to draw neighbours from."""
     known = sum(
         2 * LONG * relation.facts * (2 if relation.symmetric else 1)
         + LONG * (relation.source_type + relation.target_type)
         for relation in sizes.shape.relations
     )
-    if sizes.settings.batching == "sampled":
-        index = 0 if sizes.on_gpu else sum(8 * flow.edges + 12 * flow.pairs for flow in sizes.shape.flows())
-    if sizes.on_gpu:
-        known = 0
+    drawn_from = sum(8 * flow.edges + 12 * flow.pairs for flow in sizes.shape.flows())
+    return {"known facts": known, "edges to draw": drawn_from if sizes.settings.batching == "sampled" else 0}
+
+
+def message_index(sizes: Sizes) -> int:
+    """Give the bytes of the whole graph's `MessageIndex`."""
+    return sum(20 * flow.edges + 12 * (flow.pairs + flow.senders) for flow in sizes.shape.flows())
+
+
+def _saved(sizes: Sizes) -> Parts:
+    """What a checkpoint holds."""
     learnt = sizes.weights + (sizes.features if sizes.learns_features else 0)
     return {
-        "graph index": index + known,
         "features": sizes.features,
         "weights": sizes.weights,
         "optimiser": 2 * learnt,
         "best weights": learnt if sizes.settings.early_stopping is not None else 0,
     }
+
+
+def stages_on_host(sizes: Sizes) -> Iterator[Stage]:
+    """Give the stages of a training on a GPU that take most of the machine's own memory, beside `lasting_on_host`."""
+    if sizes.settings.batching == "full":
+        # Relation by relation, then joined; on the GPU it is before the features are made.
+        yield Stage("laying out the graph", {"graph index": 2 * message_index(sizes)})
+    made = _preparation(sizes)
+    yield Stage(made.name, {**made.parts, "features": made.parts["features"] + sizes.features})
+    yield Stage("saving a checkpoint", _saved(sizes))
+    of_layer = sizes.state + 2 * sizes.query_key_value // 3 if sizes.settings.batching == "sampled" else 0
+    yield Stage("embedding all nodes", {"layers": of_layer, "embeddings": sizes.embeddings})
 
 
 def stages(sizes: Sizes) -> Iterator[Stage]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,16 @@ from rxweave.embed.attention.choose import choose_attention, choose_precision
 from rxweave.embed.device import choose_device
 from rxweave.embed.feature_file import added_width
 from rxweave.embed.free_memory import device_free
-from rxweave.embed.memory_parts import TEMPORARY, Sizes, lasting, stages
+from rxweave.embed.memory_parts import (
+    TEMPORARY,
+    Parts,
+    Sizes,
+    Stage,
+    lasting,
+    lasting_on_host,
+    stages,
+    stages_on_host,
+)
 from rxweave.embed.memory_shape import GraphShape
 from rxweave.embed.usage import memory_now
 from rxweave.errors import ConfigError
@@ -53,25 +62,35 @@ class MemoryPlan:
     """What is held then, by name; `process` is what was held already when the plan was made."""
     available: int | None
     """What the process (or all processes of the GPU) may hold: what it holds, and what is free; None if unknown."""
+    host: MemoryPlan | None = None
+    """Where a GPU trains, what that takes of the machine's own memory."""
 
     @property
     def peak(self) -> int:
-        """The predicted peak."""
+        """The predicted peak, on the device."""
         return sum(self.parts.values())
 
     @property
-    def fits(self) -> bool:
-        """Whether the predicted peak is available; so it is where the system does not say what is."""
+    def fits_device(self) -> bool:
+        """Whether the predicted peak is available there; so it is where the system does not say what is."""
         return self.available is None or self.peak <= self.available
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits the device, and the machine's own memory beside a GPU."""
+        return self.fits_device and (self.host is None or self.host.fits)
 
     @property
     def tight(self) -> bool:
         """Whether it fits, but might not if the prediction is too low by what such predictions may be."""
-        return self.fits and self.available is not None and self.peak > (1 - ACCURACY) * self.available
+        return self.fits_device and self.available is not None and self.peak > (1 - ACCURACY) * self.available
 
     def told(self) -> str:
-        """Give the plan in a line."""
-        where = "" if self.device.startswith("cpu") else f" on {self.device}"
+        """Give the plan in a line, and in another what a GPU's training takes of the machine's own memory."""
+        line = self._told("" if self.device.startswith("cpu") else f" on {self.device}")
+        return line if self.host is None else f"{line}\n{self.host._told(' of the machine itself')}"
+
+    def _told(self, where: str) -> str:
         there_is = "(how much there is, the system does not say)"
         if self.available is not None:
             there_is = f"of {gigabytes(self.available)} available"
@@ -91,6 +110,7 @@ class MemoryPlan:
             "available": self.available,
             "stage": self.stage,
             "parts": dict(self.parts),
+            **({} if self.host is None else {"host": self.host.plain()}),
         }
 
 
@@ -103,13 +123,15 @@ def plan_memory(
     precision: str | None = None,
     held: int | None = None,
     available: int | None = None,
+    host: tuple[int, int | None] | None = None,
 ) -> MemoryPlan:
     """Give what training on a graph will take at its peak, within 20 % of what is then measured (docs/methods.md).
 
     Device, attention and precision are chosen as training would, unless given. `held` is what the process (or this
-    process on the GPU) holds before training, and `available` what it may hold in all; by default both are asked of
-    the system, or `memory_limit_gb` of the settings is what is available. Nothing is made but a count of the facts,
-    and libraries that training loads anyway are loaded, so that what they take is measured.
+    process on the GPU) holds before training, and `available` what it may hold in all; `host` is the same of the
+    machine's own memory where a GPU trains. By default all are asked of the system, or `memory_limit_gb` of the
+    settings is what is available on the device. Nothing is made but a count of the facts, and libraries that training
+    loads anyway are loaded, so that what they take is measured.
 
     Raises ConfigError for a device or an attention that cannot be used.
     """
@@ -128,22 +150,40 @@ def plan_memory(
         available = _available(settings, place, held)
     on_gpu = place.type == "cuda"
     sizes = Sizes(shape, settings, attention, precision, added_width(settings.feature_file), on_gpu)
-    kept = lasting(sizes)
-    plans = []
-    for stage in stages(sizes):
+    constant = {"process": held}
+    if attention == "fused_cpu":
+        constant["compiled loops"] = COMPILED_LOOPS
+    if precision == "bf16" and place.type == "cpu":
+        constant["compiled products"] = BFLOAT16_PRODUCTS
+    stage, parts = _highest(stages(sizes), lasting(sizes), constant, on_heap=_on_glibc_heap(place))
+    beside = _plan_host(sizes, host) if on_gpu else None
+    return MemoryPlan(str(place), attention, precision, stage, parts, available, beside)
+
+
+def _plan_host(sizes: Sizes, host: tuple[int, int | None] | None) -> MemoryPlan:
+    """Give what a training on a GPU takes of the machine's own memory, but for what CUDA loads on the way."""
+    machine = torch.device("cpu")
+    held, available = host or (memory_now(machine), None)
+    if host is None:
+        available = _available(sizes.settings.but(memory_limit_gb=None), machine, held)
+    stage, parts = _highest(
+        stages_on_host(sizes), lasting_on_host(sizes), {"process": held}, on_heap=_on_glibc_heap(machine)
+    )
+    return MemoryPlan("cpu", sizes.attention, sizes.precision, stage, parts, available)
+
+
+def _highest(candidates: Iterable[Stage], kept: Parts, constant: Parts, *, on_heap: bool) -> tuple[str, Parts]:
+    """Give the name of the stage that holds most, and all that is held then, by name."""
+    found = []
+    for stage in candidates:
         parts = {**kept}
         for name, size in stage.parts.items():
             parts[name] = parts.get(name, 0) + size
-        if _on_glibc_heap(place):
+        if on_heap:
             temporary = sum(stage.parts.get(name, 0) for name in TEMPORARY)
             parts["holes between buffers"] = round(HOLES * sum(parts.values()) + HOLES_OF_TEMPORARY * temporary)
-        if attention == "fused_cpu":
-            parts["compiled loops"] = COMPILED_LOOPS
-        if precision == "bf16" and place.type == "cpu":
-            parts["compiled products"] = BFLOAT16_PRODUCTS
-        parts = {"process": held, **{name: size for name, size in parts.items() if size}}
-        plans.append(MemoryPlan(str(place), attention, precision, stage.name, parts, available))
-    return max(plans, key=lambda plan: plan.peak)
+        found.append((stage.name, constant | {name: size for name, size in parts.items() if size}))
+    return max(found, key=lambda each: sum(each[1].values()))
 
 
 def _available(settings: EmbedSettings, device: torch.device, held: int) -> int | None:
@@ -159,7 +199,7 @@ def _available(settings: EmbedSettings, device: torch.device, held: int) -> int 
 def _load_libraries(device: torch.device, attention: str) -> None:
     """Load what training loads: 70 MB of torch with the first optimiser, 60 MB of Numba."""
     if device.type == "cuda":
-        return  # what the process holds outside the GPU does not count there
+        return  # of the machine's own memory, torch's GPU libraries are not in the plan
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
     if attention == "fused_cpu":
         import rxweave.embed.attention.fused_cpu  # noqa: F401

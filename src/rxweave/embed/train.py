@@ -141,6 +141,7 @@ def train(
         keeper.made = Made(__version__, attention.name, precision.name)
         if saved is not None and saved.made != keeper.made:
             tell.note(saved.made.told_beside(keeper.made))
+        del saved  # its tensors, of which a GPU has copies by now
         tell.note(
             f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason})."
         )
