@@ -177,6 +177,20 @@ def test_bfloat16_products_stay_within_1e2_and_float32_within_1e5(name: str, mon
     assert {rounded[leaf].dtype for leaf in case.leaves} == {torch.float32}
 
 
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16], ids=str)
+def test_blocks_are_every_row_once_and_of_few_sizes_where_each_size_is_compiled(compute: torch.dtype) -> None:
+    offsets = (0, 0, 1, 20_000, 36_384, 36_397)
+    blocks = list(rowwise._blocks(offsets, compute, torch.device("cpu")))
+    assert [row for _, rows in blocks for row in range(rows.start, rows.stop)] == list(range(offsets[-1]))
+    assert all(offsets[t] <= rows.start < rows.stop <= offsets[t + 1] for t, rows in blocks)
+    sizes = {rows.stop - rows.start for _, rows in blocks}
+    assert max(sizes) == rowwise.ROWS
+    if compute == torch.bfloat16:
+        assert all(size.bit_count() == 1 for size in sizes)
+    on_gpu = list(rowwise._blocks(offsets, compute, torch.device("cuda")))
+    assert len(on_gpu) == 5
+
+
 def test_a_share_of_zero_keeps_a_node_as_it_is_and_a_share_of_one_replaces_it() -> None:
     case = case_of("gated_update", (0, 10, 26))
     x, received, weight, bias, _ = case.leaves.values()

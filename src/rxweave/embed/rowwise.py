@@ -81,7 +81,7 @@ class _TypedLinear(torch.autograd.Function):
     ) -> Tensor:
         weight_rounded, bias_rounded = weight.to(compute), bias.to(compute)
         out = weight_rounded.new_empty(len(x), weight.shape[1])
-        for t, rows in _blocks(offsets):
+        for t, rows in _blocks(offsets, compute, x.device):
             torch.addmm(bias_rounded[t], x[rows].to(compute), weight_rounded[t].T, out=out[rows])
         ctx.offsets, ctx.compute = offsets, compute
         ctx.save_for_backward(x, weight_rounded)
@@ -94,7 +94,7 @@ class _TypedLinear(torch.autograd.Function):
         d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         d_weight = torch.zeros(weight.shape, dtype=x.dtype, device=x.device)
         d_bias = torch.zeros(weight.shape[:2], dtype=x.dtype, device=x.device)
-        for t, rows in _blocks(ctx.offsets):
+        for t, rows in _blocks(ctx.offsets, ctx.compute, x.device):
             d_block = d_out[rows]
             d_weight[t] += d_block.T @ x[rows].to(ctx.compute)
             d_bias[t] += d_block.sum(0, dtype=x.dtype)
@@ -117,7 +117,7 @@ class _GatedUpdate(torch.autograd.Function):
     ) -> Tensor:
         weight_rounded, bias_rounded = weight.to(compute), bias.to(compute)
         out = torch.empty_like(x)
-        for t, rows in _blocks(offsets):
+        for t, rows in _blocks(offsets, compute, x.device):
             update = torch.addmm(bias_rounded[t], F.gelu(received[rows]).to(compute), weight_rounded[t].T)
             torch.lerp(x[rows], update.to(x.dtype), share_new[t], out=out[rows])
         ctx.offsets, ctx.compute = offsets, compute
@@ -131,7 +131,7 @@ class _GatedUpdate(torch.autograd.Function):
         d_x, d_received = torch.empty_like(x), torch.empty_like(received)
         d_weight = torch.zeros(weight.shape, dtype=x.dtype, device=x.device)
         d_bias, d_share = torch.zeros_like(bias), torch.zeros_like(share_new)
-        for t, rows in _blocks(ctx.offsets):
+        for t, rows in _blocks(ctx.offsets, ctx.compute, x.device):
             activated = F.gelu(received[rows])
             d_block = d_out[rows]
             d_rounded = d_block.to(ctx.compute)
@@ -154,7 +154,7 @@ class _NormalisedMap(torch.autograd.Function):
         nodes = len(states[0])
         out = weight.new_empty(nodes, len(weight))
         inverse_deviation = weight.new_empty(nodes, 1)
-        for _, rows in _blocks((0, nodes)):
+        for _, rows in _blocks((0, nodes), compute, weight.device):
             mapped: Tensor = bias
             for state, part in zip(states, parts, strict=True):
                 mapped = mapped + (state[rows].to(compute) @ part.T).to(weight.dtype)
@@ -172,7 +172,7 @@ class _NormalisedMap(torch.autograd.Function):
         d_states = [torch.empty_like(state) if want else None for state, want in zip(states, wanted, strict=True)]
         d_parts = [torch.zeros(part.shape, dtype=out.dtype, device=out.device) for part in parts]
         d_bias = out.new_zeros(out.shape[1])
-        for _, rows in _blocks((0, len(out))):
+        for _, rows in _blocks((0, len(out)), ctx.compute, out.device):
             normalised, d_block = out[rows], d_out[rows]
             along = (d_block * normalised).mean(1, keepdim=True)
             d_mapped = (d_block - d_block.mean(1, keepdim=True)).addcmul_(normalised, along, value=-1)
@@ -186,11 +186,20 @@ class _NormalisedMap(torch.autograd.Function):
         return torch.cat(d_parts, 1), d_bias, None, *d_states
 
 
-def _blocks(offsets: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
-    """Each type's number with up to `ROWS` of its rows at a time."""
+def _blocks(offsets: tuple[int, ...], compute: torch.dtype, device: torch.device) -> Iterator[tuple[int, slice]]:
+    """Each type's number with up to `ROWS` of its rows at a time.
+
+    Of rounded products on a CPU the last rows of a type come by powers of two: oneDNN compiles a product for each
+    number of rows that it meets and keeps a thousand of them, 0.6 MB each, and drawn parts have ever other numbers.
+    """
+    by_powers = compute == torch.bfloat16 and device.type == "cpu"
     for t, (start, stop) in enumerate(pairwise(offsets)):
-        for first in range(start, stop, ROWS):
-            yield t, slice(first, min(first + ROWS, stop))
+        first = start
+        while first < stop:
+            rows = min(ROWS, stop - first)
+            rows = 1 << (rows.bit_length() - 1) if by_powers else rows
+            yield t, slice(first, first + rows)
+            first += rows
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
