@@ -335,6 +335,15 @@ def test_fit_proposes_the_command_itself_where_it_fits_and_trains_nothing(rxweav
     assert not out.exists()
 
 
+def test_embed_speaks_json_of_what_fits(rxweave, tmp_path: Path) -> None:
+    graph, out = tmp_path / "graph.tsv", tmp_path / "out.csv"
+    graph.write_text("Drug::a\ttreats\tDisease::b\nDrug::c\ttreats\tDisease::d\n")
+    told = json.loads(rxweave("embed", str(graph), str(out), "--fit", "--json").out)
+    assert told["changes"] == {}
+    assert told["memory"]["predicted_peak"] > 0
+    assert not out.exists()
+
+
 def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(rxweave, tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = ["run", "--kg", "demo:600", "--out", str(out), *QUICK, "-o", "embed.num_treatment_negatives=4096"]

@@ -130,7 +130,12 @@ def embed(
         )
     if csv is not None:
         raise ConfigError("--csv belongs to --add; the second argument names the CSV of the embeddings.")
-    _embed_graph({"load.kg": str(edges), **chosen}, output, override, fit=fit, resume=resume, tensorboard=tensorboard)
+    if fit:
+        from rxweave.settings import settings_from
+
+        propose(settings_from({"load.kg": str(edges), **chosen}, override or []), as_json=as_json)
+        return
+    _embed_graph({"load.kg": str(edges), **chosen}, output, override, resume=resume, tensorboard=tensorboard)
 
 
 def _embed_graph(
@@ -138,7 +143,6 @@ def _embed_graph(
     output: Path,
     override: list[str] | None,
     *,
-    fit: bool,
     resume: bool | None,
     tensorboard: Path | None,
 ) -> None:
@@ -148,9 +152,6 @@ def _embed_graph(
     from rxweave.tensorboard import tensorboard as logged
 
     settings = settings_from(chosen, override or [])
-    if fit:
-        propose(settings)
-        return
     with RichWatch(settings.embed.num_epochs) as shown, logged(tensorboard, shown) as watch:
         facts = embed_graph(settings, output, watch=watch, resume=resume)
     typer.echo(json.dumps(facts, indent=2))
@@ -165,7 +166,8 @@ def propose(settings: RunSettings, *, as_json: bool = False) -> None:
     from rxweave.pipeline import load
 
     # All facts, of which training holds some out: a little more than it will take.
-    found = proposed(load(settings)[1], settings.embed)
+    loaded = load(settings)  # the tables as well, which a run holds while it trains
+    found = proposed(loaded[1], settings.embed)
     given = shlex.join(part for part in sys.argv[1:] if part != "--fit")
     command = f"rxweave {given} {found.options()}".strip()
     if as_json:

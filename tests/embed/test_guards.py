@@ -341,6 +341,7 @@ def test_the_ways_in_which_memory_runs_out_are_known() -> None:
         np.empty(10**18)
     with pytest.raises(OutOfMemoryError), memory_for("trying", "hopes"):
         torch.empty(10**18)
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     with pytest.raises(RuntimeError, match="size mismatch"), memory_for("trying", "hopes"):
         raise RuntimeError("size mismatch")

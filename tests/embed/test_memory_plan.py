@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from rxweave.config import EmbedSettings
 from rxweave.embed import memory_fit, memory_plan
 from rxweave.embed.attention import build_index
+from rxweave.embed.history import Epoch
 from rxweave.embed.memory_fit import check_memory, propose, what_fits
 from rxweave.embed.memory_parts import Sizes, lasting
 from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, gigabytes, plan_memory
@@ -306,7 +308,30 @@ def test_proposing_changes_nothing_where_all_fits_and_the_least_where_not(
     assert all(f"-o {name}={value}" in fit.options() for name, value in fit.changes.items())
 
 
-def test_the_prediction_is_recorded_with_the_run(graph: Graph, tmp_path: Path) -> None:
-    trained = train(primekg_shaped(0.001, seed=0), SETTINGS.but(num_epochs=1, embedding_dim=64), seed=0)
-    plain = trained.memory.plain()
-    assert plain["predicted_peak"] == sum(trained.memory.parts.values())
+def test_the_prediction_is_recorded_with_the_run(finished_run: Path) -> None:
+    recorded = [json.loads(path.read_text()).get("results", {}) for path in finished_run.rglob("manifest.json")]
+    memory, *others = (results["memory"] for results in recorded if "memory" in results)
+    assert all(other == memory for other in others)
+    assert memory["parts"]["process"] > 10**8
+    assert memory["predicted_peak"] == sum(memory["parts"].values())
+    assert memory["predicted_peak"] < memory["available"]
+
+
+def test_what_a_checkpoint_holds_is_not_counted_twice(graph: Graph, tmp_path: Path) -> None:
+    """A training that fits as it begins fits as it goes on, by the same command."""
+    settings = SETTINGS.but(num_epochs=2, checkpoint_every=1, features="learned", feature_dim=2048)
+    notes: list[str] = []
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(graph, settings, seed=0, checkpoint=checkpoint, on_epoch=stop)
+    before = plan_memory(graph, settings)
+    resumed = train(graph, settings, seed=0, checkpoint=checkpoint, on_note=notes.append).memory
+    assert any("goes on" in note for note in notes)
+    assert checkpoint.stat().st_size > 40e6
+    assert resumed.parts["process"] - before.parts["process"] < 0.5 * checkpoint.stat().st_size
+    assert resumed.available is not None

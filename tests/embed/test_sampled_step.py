@@ -246,3 +246,11 @@ def test_as_few_facts_as_asked_for_are_scored(small_graph: Graph) -> None:
     for batch in draw(SAMPLED):
         assert 0 < sum(map(len, batch.facts)) <= 200
     assert all(max(map(len, batch.facts)) == 2 for batch in draw(SAMPLED.but(edge_sample_size=2)))
+
+
+def test_fewer_facts_to_score_than_micro_batches_are_learnt_from_all_the_same(small_graph: Graph) -> None:
+    few = replace(small_graph, facts=tuple(fact[:, :6] for fact in small_graph.facts))
+    settings = SETTINGS.but(batching="sampled", accumulation_steps=8, contrastive_weight=0.0, num_epochs=2)
+    history = train(few, settings, seed=SEED).history
+    assert len(history) == 2
+    assert all(epoch.link > 0 for epoch in history)

@@ -155,6 +155,12 @@ def test_a_graph_without_facts_is_refused(small_graph: Graph) -> None:
         training.train(empty, SMALL, seed=0)
 
 
+def test_a_graph_without_two_facts_of_a_relation_is_refused(small_graph: Graph) -> None:
+    single = replace(small_graph, facts=tuple(fact[:, :1] for fact in small_graph.facts))
+    with pytest.raises(InputError, match=r"No relation of .* has two facts"):
+        training.train(single, SMALL, seed=0)
+
+
 @pytest.mark.gpu
 def test_cuda_gives_the_vectors_of_the_cpu(small_graph: Graph) -> None:
     if not torch.cuda.is_available():

@@ -67,5 +67,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, numpy or torch means that there is not enough memory."""
     told = str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in told or "out of memory" in told)
+        isinstance(error, RuntimeError)
+        and any(sign in told for sign in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"))
     )

@@ -124,13 +124,15 @@ def plan_memory(
     held: int | None = None,
     available: int | None = None,
     host: tuple[int, int | None] | None = None,
+    counted: int = 0,
 ) -> MemoryPlan:
     """Give what training on a graph will take at its peak, within 20 % of what is then measured (docs/methods.md).
 
     Device, attention and precision are chosen as training would, unless given. `held` is what the process (or this
     process on the GPU) holds before training, and `available` what it may hold in all; `host` is the same of the
     machine's own memory where a GPU trains. By default all are asked of the system, or `memory_limit_gb` of the
-    settings is what is available on the device. Nothing is made but a count of the facts, and libraries that training
+    settings is what is available on the device. `counted` bytes of what the process holds are of the plan as well: the
+    tensors of a checkpoint that is gone on from. Nothing is made but a count of the facts, and libraries that training
     loads anyway are loaded, so that what they take is measured.
 
     Raises ConfigError for a device or an attention that cannot be used.
@@ -149,6 +151,7 @@ def plan_memory(
     if available is None:
         available = _available(settings, place, held)
     on_gpu = place.type == "cuda"
+    held = held if on_gpu else max(0, held - counted)
     sizes = Sizes(shape, settings, attention, precision, added_width(settings.feature_file), on_gpu)
     constant = {"process": held}
     if attention == "fused_cpu":
@@ -156,18 +159,21 @@ def plan_memory(
     if precision == "bf16" and place.type == "cpu":
         constant["compiled products"] = BFLOAT16_PRODUCTS
     stage, parts = _highest(stages(sizes), lasting(sizes), constant, on_heap=_on_glibc_heap(place))
-    beside = _plan_host(sizes, host) if on_gpu else None
+    beside = _plan_host(sizes, host, counted) if on_gpu else None
     return MemoryPlan(str(place), attention, precision, stage, parts, available, beside)
 
 
-def _plan_host(sizes: Sizes, host: tuple[int, int | None] | None) -> MemoryPlan:
+def _plan_host(sizes: Sizes, host: tuple[int, int | None] | None, counted: int) -> MemoryPlan:
     """Give what a training on a GPU takes of the machine's own memory, but for what CUDA loads on the way."""
     machine = torch.device("cpu")
     held, available = host or (memory_now(machine), None)
     if host is None:
         available = _available(sizes.settings.but(memory_limit_gb=None), machine, held)
     stage, parts = _highest(
-        stages_on_host(sizes), lasting_on_host(sizes), {"process": held}, on_heap=_on_glibc_heap(machine)
+        stages_on_host(sizes),
+        lasting_on_host(sizes),
+        {"process": max(0, held - counted)},
+        on_heap=_on_glibc_heap(machine),
     )
     return MemoryPlan("cpu", sizes.attention, sizes.precision, stage, parts, available)
 

@@ -75,7 +75,10 @@ def add_micro_batch(setup: Setup[IncomingEdges], state: TrainingState, number: i
     with memory_for("drawing neighbours", wide(settings)):
         batches = list(objective.sampler.micro_batch(micro_batch.facts, micro_batch.sizes, rng))
         alike = objective.draw_alike(rng)
-        seeds = np.concatenate([*(batch.nodes for batch in batches), *alike.values()])
+        nodes = [*(batch.nodes for batch in batches), *alike.values()]
+        if not nodes:  # fewer facts to score than micro-batches
+            return Losses(0.0, 0.0 if objective.sampler.treatment_like else float("nan"), 0.0)
+        seeds = np.concatenate(nodes)
         most, share = settings.neighbours_of_layers, settings.edge_dropout
         part = sample_part(setup.index, seeds, most, micro_batch.hidden, rng, edge_dropout=share)
         hops = [hop.to(setup.device) for hop in part.hops]

@@ -107,9 +107,10 @@ def train(
     Started by torchrun, the ranks share the scoring of facts and all give the same result, which is that of one process
     but for rounding; the first alone tells and saves.
 
-    Raises InputError for a graph without facts, ConfigError for a device that cannot be used, MemoryPlanError for a
-    training that would not fit it, CheckpointError for a checkpoint that cannot be resumed, TrainingError when a value
-    is not finite, memory runs out or another rank fails, and CollapseError under on_collapse=stop.
+    Raises InputError for a graph without two facts of one relation, ConfigError for a device that cannot be used,
+    MemoryPlanError for a training that would not fit it, CheckpointError for a checkpoint that cannot be resumed,
+    TrainingError when a value is not finite, memory runs out or another rank fails, and CollapseError under
+    on_collapse=stop.
     """
     if held_out is not None:
         check_held_out(graph, held_out)
@@ -120,6 +121,11 @@ def train(
         )
     if graph.num_facts == 0:
         raise InputError(f"{graph.name} has {graph.num_nodes:,} nodes and no fact between them: nothing to learn.")
+    if max(fact.shape[1] for fact in graph.facts) < 2:
+        raise InputError(
+            f"No relation of {graph.name} has two facts ({graph.num_facts} facts of {len(graph.relations)} relations): "
+            "while one is scored it is hidden, and nothing would be left to learn it from. Give a larger graph."
+        )
     device = choose_device(settings.device)
     identity = Identity.of(graph, settings, seed, None if held_out is None else held_out.pairs)
     keeper = CheckpointKeeper(checkpoint, identity, settings.checkpoint_every)
@@ -130,7 +136,13 @@ def train(
         ranks.check_same(identity, device)
         saved = find_on_all(keeper, ranks, resume=resume, say=tell.note)
         # In the precision that it will go on in; attention is chosen anew in either case.
-        plan = plan_memory(graph, settings, device=device, precision=None if saved is None else saved.made.precision)
+        plan = plan_memory(
+            graph,
+            settings,
+            device=device,
+            precision=None if saved is None else saved.made.precision,
+            counted=0 if saved is None else sum(tensor.nbytes for tensor in saved.tensors.values()),
+        )
         tell.note(plan.told())
         check_memory(plan, graph, settings)
         from_file = _read_features(settings, graph, held_out)
