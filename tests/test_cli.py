@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -342,6 +343,28 @@ def test_embed_speaks_json_of_what_fits(rxweave, tmp_path: Path) -> None:
     assert told["changes"] == {}
     assert told["memory"]["predicted_peak"] > 0
     assert not out.exists()
+
+
+def test_fit_holds_the_tables_that_a_run_holds_while_it_trains(rxweave, tmp_path: Path, monkeypatch) -> None:
+    """Of Hetionet they are 140 MB: without them what fits by --fit could be refused by the run."""
+    from rxweave import pipeline
+    from rxweave.embed import memory_fit
+
+    loads, proposes, held = pipeline.load, memory_fit.propose, []
+
+    def load(settings):
+        tables, graph = loads(settings)
+        held.append(weakref.ref(tables))
+        return tables, graph
+
+    def propose(graph, settings):
+        held.append(held[0]() is not None)
+        return proposes(graph, settings)
+
+    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr(memory_fit, "propose", propose)
+    assert rxweave("run", "--kg", "demo:600", "--out", str(tmp_path / "out"), *QUICK, "--fit").code == 0
+    assert held[1] is True
 
 
 def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(rxweave, tmp_path: Path) -> None:

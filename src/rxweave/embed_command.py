@@ -130,28 +130,20 @@ def embed(
         )
     if csv is not None:
         raise ConfigError("--csv belongs to --add; the second argument names the CSV of the embeddings.")
+    from rxweave.settings import settings_from
+
+    settings = settings_from({"load.kg": str(edges), **chosen}, override or [])
     if fit:
-        from rxweave.settings import settings_from
-
-        propose(settings_from({"load.kg": str(edges), **chosen}, override or []), as_json=as_json)
-        return
-    _embed_graph({"load.kg": str(edges), **chosen}, output, override, resume=resume, tensorboard=tensorboard)
+        propose(settings, as_json=as_json)
+    else:
+        _embed_graph(settings, output, resume=resume, tensorboard=tensorboard)
 
 
-def _embed_graph(
-    chosen: dict[str, object],
-    output: Path,
-    override: list[str] | None,
-    *,
-    resume: bool | None,
-    tensorboard: Path | None,
-) -> None:
+def _embed_graph(settings: RunSettings, output: Path, *, resume: bool | None, tensorboard: Path | None) -> None:
     from rxweave.api import embed_graph
     from rxweave.console import RichWatch
-    from rxweave.settings import settings_from
     from rxweave.tensorboard import tensorboard as logged
 
-    settings = settings_from(chosen, override or [])
     with RichWatch(settings.embed.num_epochs) as shown, logged(tensorboard, shown) as watch:
         facts = embed_graph(settings, output, watch=watch, resume=resume)
     typer.echo(json.dumps(facts, indent=2))
