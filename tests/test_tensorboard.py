@@ -120,6 +120,19 @@ def test_without_a_folder_nothing_is_written(written: dict[str, list]) -> None:
     assert written["folders"] == []
 
 
+def test_of_several_ranks_only_the_first_writes_a_file(
+    monkeypatch: pytest.MonkeyPatch, written: dict[str, list], tmp_path: Path
+) -> None:
+    started = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    for rank, folders in (("1", []), ("0", [str(tmp_path)])):
+        monkeypatch.setenv("RANK", rank)
+        with tensorboard(tmp_path, Watch()) as watch:
+            watch.epoch(EPOCH)
+        assert written["folders"] == folders
+
+
 def test_without_the_package_the_message_says_how_to_install_it(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ConfigError, match=r"pip install 'rxweave\[tensorboard\]'"), tensorboard(tmp_path, Watch()):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rxweave.embed.history import Epoch
+from rxweave.embed.place import this_place
 from rxweave.errors import ConfigError
 from rxweave.graph.build import Graph
 from rxweave.watch import Watch
@@ -66,11 +67,12 @@ _LOSSES = ("link", "treatment", "contrastive", "total")
 
 @contextmanager
 def tensorboard(folder: Path | None, to: Watch) -> Iterator[Watch]:
-    """Give a watch that also writes an event file into `folder`, closed at the end; without a folder, `to` itself.
+    """Give a watch that also writes an event file into `folder`, closed at the end.
 
-    Raises ConfigError without the package tensorboard.
+    Without a folder, and in ranks other than the first, which tell nothing, it is `to` itself. Raises ConfigError
+    without the package tensorboard.
     """
-    if folder is None:
+    if folder is None or not this_place().first:
         yield to
         return
     try:

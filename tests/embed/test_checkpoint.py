@@ -189,13 +189,57 @@ def test_settings_that_decide_nothing_may_differ(small_graph: Graph, path: Path)
     assert len(resumed.history) == 6
 
 
+def aside(path: Path, number: int) -> Path:
+    return path.with_name(f"previous.{number}.{path.name}")
+
+
 def test_another_checkpoint_is_put_aside_not_lost(small_graph: Graph, path: Path) -> None:
     train(small_graph, SETTINGS.but(num_epochs=2), seed=SEED, checkpoint=path)
     valuable, notes = path.read_bytes(), []
     train(small_graph, SETTINGS.but(num_epochs=1), seed=SEED, checkpoint=path, on_note=notes.append)
-    assert "num_epochs is 2, not 1. Training starts from the beginning" in notes[0]
-    assert path.with_name(f"previous.{path.name}").read_bytes() == valuable
+    assert "num_epochs is 2, not 1. It is kept as previous.1." in notes[0]
+    assert notes[0].endswith("Training starts from the beginning.")
+    assert notes[1].startswith(f"Also in {path.parent}: {aside(path, 1).name} (")
+    assert aside(path, 1).read_bytes() == valuable
     assert len(read_checkpoint(path).history) == 1
+
+
+@pytest.mark.parametrize("resume", [None, True])
+def test_what_was_put_aside_goes_on_when_it_is_asked_for_again(
+    small_graph: Graph, path: Path, resume: bool | None
+) -> None:
+    other, third = SETTINGS.but(dropout=0.1), SETTINGS.but(dropout=0.2)
+    train_until(small_graph, SETTINGS, path, 5)
+    train_until(small_graph, other, path, 2)
+    train_until(small_graph, third, path, 2)
+    notes, told = [], []
+    train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=resume, on_note=notes.append, on_epoch=told.append)
+    assert "It is kept as previous.3." in notes[0]
+    assert "beginning" not in notes[0]
+    assert [epoch.number for epoch in told] == [6]
+    assert not aside(path, 1).exists()
+    assert read_checkpoint(aside(path, 2)).identity.settings["dropout"] == 0.1
+    assert read_checkpoint(aside(path, 3)).identity.settings["dropout"] == 0.2
+    path.unlink()  # as a run that is published does
+    train(small_graph, other, seed=SEED, checkpoint=path, resume=resume, on_epoch=told.append)
+    assert [epoch.number for epoch in told[1:]] == [3, 4, 5, 6]
+    assert [each.name for each in path.parent.glob("previous*")] == [aside(path, 3).name]
+
+
+def test_only_checkpoints_of_others_are_none_to_resume(small_graph: Graph, path: Path) -> None:
+    train_until(small_graph, SETTINGS, path, 2)
+    path.rename(aside(path, 1))
+    with pytest.raises(CheckpointError, match="no checkpoint of this training"):
+        train(small_graph, SETTINGS.but(dropout=0.1), seed=SEED, checkpoint=path, resume=True)
+    assert aside(path, 1).exists()
+
+
+def test_starting_anew_forgets_what_was_put_aside_of_this_training_only(small_graph: Graph, path: Path) -> None:
+    train_until(small_graph, SETTINGS, path, 2)
+    train_until(small_graph, SETTINGS.but(dropout=0.1), path, 2)
+    train_until(small_graph, SETTINGS.but(dropout=0.2), path, 2)
+    train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=False)
+    assert [each.name for each in path.parent.glob("previous*")] == [aside(path, 2).name]
 
 
 def test_starting_anew_can_be_asked_for(small_graph: Graph, path: Path) -> None:

@@ -32,6 +32,17 @@ def batch_of(seed: int, *, facts: int = 23, negatives: int = 9, ends: int = 8, n
     return FactBatch(1, 1.0, source, target, other_sources, other_targets, also_true[0], also_true[1])
 
 
+def test_rows_are_added_alike_however_a_device_adds_them() -> None:
+    rows = torch.tensor([3, 0, 3, 3, 1])
+    x = torch.arange(10.0).view(5, 2)
+    expected = torch.tensor([[2.0, 3.0], [8.0, 9.0], [0.0, 0.0], [10.0, 13.0]])
+    to = torch.zeros(4, 2)
+    by_hand.add_rows(to, rows, x)
+    assert torch.equal(to, expected)
+    as_on_cuda = torch.zeros(4, 2).index_put_((rows,), x, accumulate=True)
+    assert torch.equal(as_on_cuda, expected)
+
+
 def embeddings(nodes: int = NODES, dim: int = DIM) -> Tensor:
     return torch.randn(nodes, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

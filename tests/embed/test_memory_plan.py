@@ -149,6 +149,33 @@ def test_what_is_suggested_fits_when_it_is_planned_again_and_keeps_the_dimension
     assert {"load.limit_nodes"} < tested
 
 
+SUGGESTS = """
+import sys
+from rxweave.config import EmbedSettings
+from rxweave.embed.memory_fit import what_fits
+from rxweave.embed.memory_plan import plan_memory
+from rxweave.embed.memory_shape import GraphShape
+from rxweave.graph.primekg_shape import primekg_shaped
+
+shape = GraphShape.of(primekg_shaped(0.01, seed=0))
+settings = EmbedSettings(attention="reference", device="cpu", precision="fp32")
+plan = plan_memory(shape, settings, available=10**9)
+assert not plan.fits
+assert "numba" not in sys.modules
+fused = next(fit for fit in what_fits(shape, settings, plan) if fit.changes.get("embed.attention") == "fused_cpu")
+again = plan_memory(shape, settings.but(attention="fused_cpu"))
+print(fused.plan.peak, again.peak, again.parts["process"] - plan.parts["process"])
+"""
+
+
+def test_suggestions_count_the_libraries_that_they_would_load() -> None:
+    done = subprocess.run([sys.executable, "-c", SUGGESTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    suggested, found, loaded = map(int, done.stdout.split())
+    assert loaded > 30e6
+    assert suggested == pytest.approx(found, abs=15e6)
+
+
 def test_a_limit_meant_for_a_gpu_is_lifted_where_the_processor_is_suggested(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,16 @@ def test_a_graph_without_two_facts_of_a_relation_is_refused(small_graph: Graph) 
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("batching", ["full", "sampled"])
+def test_on_cuda_the_same_seed_gives_the_same_bits(small_graph: Graph, batching: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    settings = SMALL.but(device="cuda", attention="fused_cuda", batching=batching)
+    one, two = (training.train(small_graph, settings, seed=0).vectors for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.gpu
 def test_cuda_gives_the_vectors_of_the_cpu(small_graph: Graph) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no CUDA device")

@@ -24,7 +24,9 @@ from rxweave.readiness.devices import (
     device_report,
     recommend,
     recommendation,
+    settings_on,
 )
+from rxweave.watch import Watch
 from trials import SMALL, TINY, WHOLE, try_out_here
 
 CPU = Candidate("cpu", "cpu")
@@ -106,6 +108,29 @@ def test_two_devices_are_compared_on_a_real_graph(monkeypatch: pytest.MonkeyPatc
     assert (found.nodes, found.epochs, found.measured_epochs, found.sample_epochs) == (400, 3, 2, 3)
     assert all(each.full_seconds is not None and each.epoch_seconds is not None for each in found.devices)
     assert json.dumps(found.plain())
+
+
+def test_an_attention_that_one_device_has_not_leaves_that_device_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "try_out", try_out_here)
+    asked = TINY.but(embed=TINY.embed.but(attention="fused_cuda", precision="bf16"))
+    notes: list[str] = []
+    watch = Watch()
+    monkeypatch.setattr(watch, "note", notes.append)
+    found = rxweave.compare_devices(asked, measured_epochs=2, watch=watch)
+    report = found.devices[0]
+    assert report.device == "cpu"
+    assert (report.status, report.attention, report.precision) == ("measured", "csr", "bf16")
+    assert notes == [
+        "cpu: attention=fused_cuda was asked for, but it runs on cuda and the device is cpu; auto instead."
+    ]
+
+
+def test_what_a_device_can_do_stays_as_asked() -> None:
+    asked = EmbedSettings(attention="gather", precision="bf16")
+    for candidate in (CPU, Candidate("mps", "mps"), Candidate("cuda:1", "cuda:1")):
+        assert settings_on(candidate, asked, Watch()) == asked.but(device=candidate.device)
+    assert settings_on(Candidate("mps", "mps"), asked.but(attention="csr"), Watch()).attention == "auto"
+    assert settings_on(Candidate("cuda:1", "cuda:1"), asked.but(attention="csr"), Watch()).attention == "csr"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -189,9 +190,31 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
 
 
+def put_aside(path: Path) -> Path:
+    """Rename the file at `path` so that nothing is overwritten; gives its new place."""
+    taken = {each.name for each in all_aside(path)}
+    name = next(name for i in count(1) if (name := f"previous.{i}.{path.name}") not in taken)
+    return path.replace(path.with_name(name))
+
+
+def all_aside(path: Path) -> list[Path]:
+    """Give the files that were put aside from `path`."""
+    return sorted(path.parent.glob(f"previous.*.{path.name}"))
+
+
+def is_of(path: Path, identity: Identity) -> bool:
+    """Whether a file says that it is the checkpoint of this training; its numbers are not read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["checkpoint"])
+        return told["saved_as"] == SAVED_AS and not Identity(**told["identity"]).differences(identity)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+        return False
+
+
 def check_present(path: Path) -> None:
-    """Raise CheckpointError unless there is a file."""
-    if not path.is_file():
+    """Raise CheckpointError unless there is a file there, or one that was put aside."""
+    if not path.is_file() and not all_aside(path):
         raise CheckpointError(
             f"There is no checkpoint at {path}: nothing to resume (a finished run keeps none).",
             "Leave --resume out to train from the start.",

@@ -133,8 +133,11 @@ class HGTLayer(nn.Module):
         self, query_key_value: Float[Tensor, "nodes 3 heads dim"], index: MessageIndex
     ) -> Float[Tensor, "nodes hidden"]:
         """Give the sum of the messages that each node receives."""
-        to_key = self.to_key.transpose(2, 3) * (self.prior / math.sqrt(query_key_value.shape[-1]))[..., None, None]
-        return self.attend(index, query_key_value, to_key, self.to_message).flatten(1)
+        return self.attend(index, query_key_value, self.query_maps(), self.to_message).flatten(1)
+
+    def query_maps(self) -> Float[Tensor, "relations heads dim dim"]:
+        """Give what turns queries into what they ask of a relation's keys; its prior and the usual scale are in it."""
+        return self.to_key.transpose(2, 3) * (self.prior / math.sqrt(self.to_key.shape[-1]))[..., None, None]
 
     def update(
         self, x: Float[Tensor, "nodes hidden"], received: Float[Tensor, "nodes hidden"], type_offsets: tuple[int, ...]

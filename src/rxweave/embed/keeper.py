@@ -15,7 +15,11 @@ from rxweave.embed.checkpoint import (
     CheckpointError,
     Identity,
     Made,
+    all_aside,
+    check_present,
     check_same_training,
+    is_of,
+    put_aside,
     read_checkpoint,
     save_checkpoint,
 )
@@ -42,8 +46,9 @@ class CheckpointKeeper:
     def find(self, *, resume: bool | None, say: Callable[[str], None]) -> Checkpoint | None:
         """Give the checkpoint to go on from, if there is one.
 
-        `resume` True: there must be one of this very training (else CheckpointError). None: it is used if it is, and
-        put aside if it is not. False: none is used, and what lies there will be replaced.
+        `resume` True: there must be one of this very training (else CheckpointError). None: it is used if there is.
+        False: none is used, and what lies at `path` will be replaced. The checkpoint of another training is put aside,
+        where it is found when that training is asked for again.
         """
         if self.path is None:
             if resume:
@@ -51,20 +56,42 @@ class CheckpointKeeper:
             return None
         for part in self.path.parent.glob(f".*.part.{self.path.name}"):
             part.unlink(missing_ok=True)  # of a process that was killed while it saved
-        if resume is False or (resume is None and not self.path.is_file()):
+        mine = [each for each in all_aside(self.path) if is_of(each, self.identity)]
+        if resume is False:
+            for each in mine:
+                each.unlink()
             return None
-        try:
-            checkpoint = read_checkpoint(self.path)
-            check_same_training(checkpoint, self.identity, self.path)
-        except CheckpointError as error:
-            if resume:
-                raise
-            aside = self.path.with_name(f"previous.{self.path.name}")
-            self.path.replace(aside)
-            say(f"{error.problem} Training starts from the beginning; that file is kept as {aside.name}.")
+        checkpoint = self._take_up(self.path, mine, insist=bool(resume), say=say)
+        _tell_kept(all_aside(self.path), say)
+        if checkpoint is not None:
+            self.saved_epoch = len(checkpoint.history)
+            say(f"Training goes on after epoch {self.saved_epoch}, from {self.path} (--no-resume starts anew).")
+        return checkpoint
+
+    def _take_up(self, path: Path, mine: list[Path], *, insist: bool, say: Callable[[str], None]) -> Checkpoint | None:
+        """Give the checkpoint of this training, at `path` by then, or of those put aside before the first of `mine`."""
+        if path.is_file():
+            try:
+                return self._read(path)
+            except CheckpointError as error:
+                if insist and not mine:
+                    raise
+                start = "" if mine else " Training starts from the beginning."
+                say(f"{error.problem} It is kept as {put_aside(path).name}.{start}")
+        elif insist and not mine:
+            check_present(path)
+            raise CheckpointError(
+                f"There is no checkpoint of this training at {path}.", "Leave --resume out to train from the start."
+            )
+        if not mine:
             return None
-        self.saved_epoch = len(checkpoint.history)
-        say(f"Training goes on after epoch {self.saved_epoch}, from {self.path} (--no-resume starts anew).")
+        checkpoint = self._read(mine[0])
+        mine[0].replace(path)
+        return checkpoint
+
+    def _read(self, path: Path) -> Checkpoint:
+        checkpoint = read_checkpoint(path)
+        check_same_training(checkpoint, self.identity, path)
         return checkpoint
 
     def save_if_due(self, state: TrainingState, warn: Callable[[str], None], *, at_end: bool) -> None:
@@ -122,6 +149,15 @@ def find_on_all(
                 "All ranks must see the same files: share the folder between the machines.",
             )
     return saved
+
+
+def _tell_kept(others: list[Path], say: Callable[[str], None]) -> None:
+    if others:
+        names, size = ", ".join(each.name for each in others), sum(each.stat().st_size for each in others)
+        say(
+            f"Also in {others[0].parent}: {names} ({size / 1e6:,.0f} MB), stopped trainings with other settings. Each "
+            "goes on when it is asked for again; delete those that you no longer want."
+        )
 
 
 def _free_space(path: Path) -> str:

@@ -14,7 +14,7 @@ from rxweave.embed.neighbours import IncomingEdges, hop, marked
 from rxweave.embed.rowwise import ROWS, normalise, typed_linear
 
 EDGES_AT_ONCE = 131_072
-"""Edges of a block, each node counting as one more; only a node that receives more makes a larger one."""
+"""Edges of a block, each node counting as one more; a *hub*, which receives more, is a block of its own."""
 
 
 @torch.no_grad()
@@ -25,7 +25,8 @@ def embed_layer_by_layer(
 
     Held at a time, on the CPU: of every node its features, its state in one layer, its key and value there (in the
     encoder's precision), and its embedding so far. On the encoder's device: a block of nodes, the edges that enter
-    them (`EDGES_AT_ONCE`), and what these carry. Never the states of two layers, nor an index of the whole graph.
+    them (`EDGES_AT_ONCE`), and what these carry; of a hub, a piece of its edges at a time. Never the states of two
+    layers, nor an index of the whole graph.
     """
     states = torch.cat([_input(encoder, features, rows, edges.type_offsets) for rows in _row_blocks(len(features))])
     total = encoder.output_bias.cpu().repeat(len(states), 1)
@@ -60,7 +61,10 @@ def _pass_messages(layer: HGTLayer, states: Float[Tensor, "nodes hidden"], edges
         weight, bias = maps.weight[:, hidden:], maps.bias[:, hidden:]
         x = states[rows].to(device)
         carried[rows] = typed_linear(x, weight, bias, _offsets_within(rows, offsets), layer.compute).cpu()
-    for rows in _edge_blocks(edges):
+    for rows, is_hub in _edge_blocks(edges):
+        if is_hub:
+            states[rows] = _after_messages_to_hub(layer, states[rows].to(device), carried, edges, rows).cpu()
+            continue
         incoming = list(edges.into(rows))
         receivers = np.arange(rows.start, rows.stop)
         known = marked(nodes, receivers, *(source for source, _, _ in incoming))
@@ -72,6 +76,39 @@ def _pass_messages(layer: HGTLayer, states: Float[Tensor, "nodes hidden"], edges
         query_key_value[block.kept, :hidden] = asked
         received = layer.receive(query_key_value.view(len(known), 3, heads, -1), block.index)
         states[rows] = layer.update(x, received.index_select(0, block.kept), block.type_offsets).cpu()
+
+
+def _after_messages_to_hub(
+    layer: HGTLayer,
+    x: Float[Tensor, "1 hidden"],
+    carried: Float[Tensor, "nodes two_hidden"],
+    edges: IncomingEdges,
+    hub: slice,
+) -> Float[Tensor, "1 hidden"]:
+    """Give the state of one node after its messages, `ROWS` of them at a time.
+
+    The sums are rescaled whenever a larger logit turns up (Milakov & Gimelshein 2018), so that no array grows with the
+    number of edges; relation matrices are linear, so each piece goes through its own.
+    """
+    maps, heads, hidden = layer.query_key_value, layer.num_heads, x.shape[1]
+    offsets = _offsets_within(hub, edges.type_offsets)
+    asked = typed_linear(x, maps.weight[:, :hidden], maps.bias[:, :hidden], offsets, layer.compute)
+    query = asked.view(heads, -1).to(x.dtype)
+    query_maps = layer.query_maps()
+    highest, total = x.new_full((heads, 1), -torch.inf), x.new_zeros(heads, 1)
+    received = torch.zeros_like(query)
+    for relation, (sources, _, _) in enumerate(edges.into(hub)):
+        asks = torch.einsum("hd,hde->he", query, query_maps[relation])
+        for piece in _row_blocks(len(sources)):
+            sent = carried[torch.from_numpy(sources[piece])].to(x.device).view(piece.stop - piece.start, 2, heads, -1)
+            key, value = (part.to(x.dtype) for part in sent.unbind(1))
+            logit = torch.einsum("hd,ehd->he", asks, key)
+            before, highest = highest, torch.maximum(highest, logit.amax(1, keepdim=True))
+            weight, rescaled = (logit - highest).exp_(), (before - highest).exp_()
+            message = torch.einsum("he,ehd,hdf->hf", weight, value, layer.to_message[relation])
+            received = received * rescaled + message
+            total = total * rescaled + weight.sum(1, keepdim=True)
+    return layer.update(x, (received / total).view(1, hidden), offsets)
 
 
 def _add_mapped(
@@ -86,15 +123,15 @@ def _row_blocks(num_nodes: int) -> Iterator[slice]:
         yield slice(first, min(first + ROWS, num_nodes))
 
 
-def _edge_blocks(edges: IncomingEdges) -> Iterator[slice]:
-    """Nodes in order, as many at a time as receive `EDGES_AT_ONCE` edges, at least one."""
+def _edge_blocks(edges: IncomingEdges) -> Iterator[tuple[slice, bool]]:
+    """Nodes in order, as many at a time as receive `EDGES_AT_ONCE` edges; or one that alone receives more: a hub."""
     degree = 1 + np.bincount(edges.pair_node, np.diff(edges.row_start), edges.num_nodes).astype(np.int64)
     up_to = np.cumsum(degree)
     first = 0
     while first < edges.num_nodes:
         before = up_to[first] - degree[first]
         last = max(first + 1, int(np.searchsorted(up_to, before + EDGES_AT_ONCE, side="right")))
-        yield slice(first, last)
+        yield slice(first, last), bool(degree[first] > EDGES_AT_ONCE)
         first = last
 
 

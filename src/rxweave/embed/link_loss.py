@@ -7,7 +7,7 @@ cache from its embeddings to their gradients. `tests/embed/autograd_link_loss.py
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rxweave.embed.batches import FactBatch
@@ -63,8 +63,19 @@ def add_link_gradient(
             d_others[side] += d_score.T @ rounded
         d_asking[0].addcmul_(target, d_true[:, None])
         d_weights += (d_asking[0] * source).sum(0) + (d_asking[1] * target).sum(0)
-        gradient.index_add_(0, ends[0], d_asking[0].mul_(weights))
-        gradient.index_add_(0, ends[1], d_asking[1].mul_(weights).addcmul_(asking[0], d_true[:, None]))
+        add_rows(gradient, ends[0], d_asking[0].mul_(weights))
+        add_rows(gradient, ends[1], d_asking[1].mul_(weights).addcmul_(asking[0], d_true[:, None]))
     for rows, d_other in zip(negatives, d_others, strict=True):
-        gradient.index_add_(0, rows, d_other)
+        add_rows(gradient, rows, d_other)
     return float(loss) / len(batch.source), d_weights
+
+
+def add_rows(to: Float[Tensor, "nodes dim"], rows: Int[Tensor, " rows"], x: Float[Tensor, "rows dim"]) -> None:
+    """Add each row of x to the row of `to` that it belongs to; repeated ones in the same order every time.
+
+    That holds on CPU and CUDA; on MPS the order is not fixed (pytorch issue 161029).
+    """
+    if to.device.type == "cuda":
+        to.index_put_((rows,), x, accumulate=True)  # it sorts first; there, `index_add_` adds in any order
+    else:
+        to.index_add_(0, rows, x)

@@ -11,7 +11,7 @@ from rxweave.config import EmbedSettings
 from rxweave.embed.attention import IMPLEMENTATIONS
 from rxweave.embed.attention.choose import choose_precision, why_not
 from rxweave.embed.checkpoint import FREE
-from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, gigabytes, plan_memory
+from rxweave.embed.memory_plan import MemoryPlan, MemoryPlanError, gigabytes, plan_memory, with_libraries
 from rxweave.embed.memory_shape import GraphShape
 from rxweave.graph.build import Graph
 
@@ -97,7 +97,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
 
     def planned(changed: EmbedSettings, of: GraphShape = shape) -> MemoryPlan:
         goes_on = of is shape and all(name in FREE or value == getattr(settings, name) for name, value in changed)
-        return plan_memory(
+        found = plan_memory(
             of,
             changed,
             device=plan.device,
@@ -106,6 +106,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
             available=plan.available,
             host=beside,
         )
+        return with_libraries(found)
 
     found, together, least = [], settings, plan.peak
     for ladder in _ladders(settings, plan):
@@ -123,7 +124,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     if plan.device != "cpu":
         held, available = beside or (None, None)
         alone = settings.but(device="cpu", attention="auto", memory_limit_gb=None)
-        on_cpu = plan_memory(shape, alone, precision=kept, held=held, available=available)
+        on_cpu = with_libraries(plan_memory(shape, alone, precision=kept, held=held, available=available))
         if on_cpu.fits:
             unlimited = {} if settings.memory_limit_gb is None else {"embed.memory_limit_gb": "none"}
             found.append(Fit({"embed.device": "cpu", "embed.attention": "auto", **unlimited}, on_cpu))

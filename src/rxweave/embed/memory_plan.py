@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -43,6 +43,8 @@ COMPILED_LOOPS = 60_000_000
 """Of `fused_cpu`: its machine code and the compiler that loads it, bytes beside what importing Numba takes."""
 BFLOAT16_PRODUCTS = 130_000_000
 """Of precision=bf16 on a CPU: what oneDNN keeps for products of each size that it has met. Measured."""
+LIBRARIES = {"torch._dynamo": 75_000_000, "numba": 60_000_000}
+"""What a training on a CPU imports before it begins: with the first optimiser, and for `fused_cpu`. Measured."""
 
 
 class MemoryPlanError(ConfigError):
@@ -203,12 +205,21 @@ def _available(settings: EmbedSettings, device: torch.device, held: int) -> int 
 
 
 def _load_libraries(device: torch.device, attention: str) -> None:
-    """Load what training loads: 70 MB of torch with the first optimiser, 60 MB of Numba."""
+    """Load what training loads; see `LIBRARIES`."""
     if device.type == "cuda":
         return  # of the machine's own memory, torch's GPU libraries are not in the plan
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
     if attention == "fused_cpu":
         import rxweave.embed.attention.fused_cpu  # noqa: F401
+
+
+def with_libraries(plan: MemoryPlan) -> MemoryPlan:
+    """Give the plan with the libraries that its training would still load into this process, which loads none now."""
+    if plan.device.startswith("cuda"):
+        return plan
+    needed = [name for name in LIBRARIES if name != "numba" or plan.attention == "fused_cpu"]
+    missing = sum(LIBRARIES[name] for name in needed if name not in sys.modules)
+    return replace(plan, parts={**plan.parts, "process": plan.parts["process"] + missing})
 
 
 def _on_glibc_heap(device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from rxweave.benchmark.outcome import Outcome, try_out
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
 from rxweave.config import EmbedSettings, RunSettings
+from rxweave.embed.attention.choose import why_not
 from rxweave.embed.device import choose_device, devices_present
 from rxweave.errors import ConfigError
 from rxweave.readiness.quick_test import MEASURED_EPOCHS, TIME_LIMIT, free_memory_gb, small_settings
@@ -35,8 +36,8 @@ class Candidate:
 
     label: str
     device: str
-    precision: str = "auto"
-    """Of the trainings that are timed and judged; vectors are always compared in float32."""
+    precision: str | None = None
+    """Of the trainings that are timed and judged, None: as asked for; vectors are always compared in float32."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def compare_devices(
     """Train the same sample on every device present, and a few epochs of the whole graph, each in a process of its own.
 
     `settings` (default: `full`, on the demo graph) are those of the training that is to be planned; `embed.device` is
-    left aside. Raises ConfigError for a graph or settings that no training could work with.
+    left aside, and an `embed.attention` on devices where it cannot run. Raises ConfigError for a graph or settings that
+    no training could work with.
     """
     settings = settings or RunSettings(preset="full")
     if measured_epochs < 2:
@@ -140,7 +142,7 @@ def compare_devices(
     sizes: list[tuple[Outcome, Outcome]] = []
     first: tuple[str, Float32[np.ndarray, "nodes dim"] | None] | None = None
     for candidate in candidates():
-        chosen = settings.embed.but(device=candidate.device, precision=candidate.precision)
+        chosen = settings_on(candidate, settings.embed, watch)
         asked = settings.but(preset=None, embed=chosen)
         watch.stage(f"{candidate.label}: the sample")
         small = try_out(Trial(small_settings(asked), "validate"), Limits(None, time_limit), watch=watch)
@@ -174,6 +176,19 @@ def compare_devices(
         recommended=None if recommended is None else recommended.label,
         sentence=recommendation(reports, recommended, settings.embed.num_epochs),
         seed=settings.seed,
+    )
+
+
+def settings_on(candidate: Candidate, asked: EmbedSettings, watch: Watch) -> EmbedSettings:
+    """Give the settings asked for on one device; an attention that cannot run there gives way to what can."""
+    kind, head_dim = candidate.device.partition(":")[0], asked.hidden_dim // asked.num_heads
+    hindrance = None if asked.attention == "auto" else why_not(asked.attention, device=kind, head_dim=head_dim)
+    if hindrance is not None:
+        watch.note(f"{candidate.label}: attention={asked.attention} was asked for, but {hindrance}; auto instead.")
+    return asked.but(
+        device=candidate.device,
+        precision=candidate.precision or asked.precision,
+        attention=asked.attention if hindrance is None else "auto",
     )
 
 
