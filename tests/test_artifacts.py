@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections import namedtuple
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rxweave.artifacts import atomic_path, write_json, write_text
 
@@ -56,6 +58,18 @@ def test_the_file_does_not_exist_before_it_is_complete(tmp_path: Path) -> None:
 def test_a_writer_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
         pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_who_may_read_a_file_is_what_the_umask_says(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic_path(tmp_path / "model.safetensors") as temporary:
+            save_file({"a": np.zeros(3)}, temporary)  # of itself, readable by its owner alone
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_json_takes_numpy_and_dataclasses_and_writes_nan_as_null(tmp_path: Path) -> None:

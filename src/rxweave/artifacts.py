@@ -9,7 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; renamed to it when the block succeeds, removed when it fails.
 
     Missing parent folders are made. A file already at `path` is replaced at once by the complete new one, and
-    stays untouched when the block raises. The temporary name keeps the suffix, since writers choose by it.
-    Whatever a writer raises on a full disk becomes the OSError that says so.
+    stays untouched when the block raises. The temporary name keeps the suffix, since writers choose by it. Who may
+    read it is what the user's umask says, also after writers that make private files (safetensors). Whatever a writer
+    raises on a full disk becomes the OSError that says so.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.part.{path.name}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()  # a writer that writes nothing is an error
         yield temporary
+        if temporary.stat().st_mode != mode:
+            with suppress(OSError):  # file systems without such rights
+                temporary.chmod(mode)
         # The rename must not reach the disk before the bytes do: a power cut would leave an empty finished
         # file.
         with temporary.open("rb+") as file:

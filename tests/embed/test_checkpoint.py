@@ -23,7 +23,7 @@ from small_training import SEED, SETTINGS, train_slowly
 from rxweave.config import EmbedSettings
 from rxweave.embed import train as training
 from rxweave.embed.attention.choose import Choice
-from rxweave.embed.checkpoint import CheckpointError, graph_fingerprint, read_checkpoint
+from rxweave.embed.checkpoint import CheckpointError, all_aside, graph_fingerprint, read_checkpoint
 from rxweave.embed.history import Epoch
 from rxweave.embed.train import Trained, train
 from rxweave.graph.build import Graph
@@ -199,7 +199,7 @@ def test_another_checkpoint_is_put_aside_not_lost(small_graph: Graph, path: Path
     train(small_graph, SETTINGS.but(num_epochs=1), seed=SEED, checkpoint=path, on_note=notes.append)
     assert "num_epochs is 2, not 1. It is kept as previous.1." in notes[0]
     assert notes[0].endswith("Training starts from the beginning.")
-    assert notes[1].startswith(f"Also in {path.parent}: {aside(path, 1).name} (")
+    assert notes[1].startswith(f"Put aside in {path.parent}: {aside(path, 1).name} (")
     assert aside(path, 1).read_bytes() == valuable
     assert len(read_checkpoint(path).history) == 1
 
@@ -224,6 +224,20 @@ def test_what_was_put_aside_goes_on_when_it_is_asked_for_again(
     train(small_graph, other, seed=SEED, checkpoint=path, resume=resume, on_epoch=told.append)
     assert [epoch.number for epoch in told[1:]] == [3, 4, 5, 6]
     assert [each.name for each in path.parent.glob("previous*")] == [aside(path, 3).name]
+
+
+def test_what_lies_beside_is_found_by_its_whole_name_alone(small_graph: Graph, tmp_path: Path) -> None:
+    path, longer = tmp_path / "a[1].safetensors", tmp_path / "b.a[1].safetensors"
+    half_written = tmp_path / f".0123abcd.part.{path.name}"
+    half_written.touch()
+    for each in (path, longer):
+        train_until(small_graph, SETTINGS, each, 1)
+        each.rename(aside(each, 1))
+    assert all_aside(path) == [aside(path, 1)]
+    told: list[Epoch] = []
+    train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=True, on_epoch=told.append)
+    assert told[0].number == 2
+    assert [each.name for each in tmp_path.iterdir() if each != path] == [aside(longer, 1).name]
 
 
 def test_only_checkpoints_of_others_are_none_to_resume(small_graph: Graph, path: Path) -> None:

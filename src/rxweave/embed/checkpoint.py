@@ -199,7 +199,8 @@ def put_aside(path: Path) -> Path:
 
 def all_aside(path: Path) -> list[Path]:
     """Give the files that were put aside from `path`."""
-    return sorted(path.parent.glob(f"previous.*.{path.name}"))
+    name = re.compile(rf"previous\.\d+\.{re.escape(path.name)}")
+    return sorted(each for each in path.parent.glob("previous.*") if name.fullmatch(each.name))
 
 
 def is_of(path: Path, identity: Identity) -> bool:

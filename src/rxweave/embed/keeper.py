@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import torch
@@ -54,7 +55,7 @@ class CheckpointKeeper:
             if resume:
                 raise CheckpointError("There is no place for a checkpoint, so none to resume.", "Give checkpoint=.")
             return None
-        for part in self.path.parent.glob(f".*.part.{self.path.name}"):
+        for part in self.path.parent.glob(f".*.part.{escape(self.path.name)}"):
             part.unlink(missing_ok=True)  # of a process that was killed while it saved
         mine = [each for each in all_aside(self.path) if is_of(each, self.identity)]
         if resume is False:
@@ -155,8 +156,8 @@ def _tell_kept(others: list[Path], say: Callable[[str], None]) -> None:
     if others:
         names, size = ", ".join(each.name for each in others), sum(each.stat().st_size for each in others)
         say(
-            f"Also in {others[0].parent}: {names} ({size / 1e6:,.0f} MB), stopped trainings with other settings. Each "
-            "goes on when it is asked for again; delete those that you no longer want."
+            f"Put aside in {others[0].parent}: {names} ({size / 1e6:,.1f} MB). A stopped training goes on from there "
+            "when it is asked for again; delete what you no longer want."
         )
 
 
