@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rxweave.benchmark import presets as measuring
+from rxweave.benchmark import trial as trial_module
 from rxweave.benchmark.measure import default_limits
 from rxweave.benchmark.outcome import Outcome
 from rxweave.benchmark.presets import PresetPlan, measure_presets, row_of
@@ -17,6 +18,10 @@ from rxweave.benchmark.tables import markdown, presets_sheets
 from rxweave.benchmark.trial import Trial
 from rxweave.cli import main
 from rxweave.config import PRESETS, EmbedSettings
+from rxweave.embed import keeper
+from rxweave.embed.checkpoint import save_checkpoint
+from rxweave.embed.state import TrainingState
+from rxweave.embed.store import Embeddings, write_embeddings
 from trials import SMALL, WHOLE, epochs, try_out_here
 
 TINY = (
@@ -59,12 +64,40 @@ def test_every_preset_is_tried_on_both_graphs_for_a_few_epochs(monkeypatch: pyte
 
 
 def test_a_whole_training_is_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = replace(WHOLE, history=epochs(20), stages={"load": 1.0, "split": 1.0, "embed": 77.0})
+    outcome = replace(WHOLE, history=epochs(20), stages={"load": 1.0, "split": 1.0, "embed": 77.0, "save": 5.0})
     trials = tried(monkeypatch, outcome)
     plan = PresetPlan(presets=("quick",), scale=0.01, whole=True)
     (row,) = measure_presets(plan, LIMITS, tell=silent, keep=silent).rows
     assert trials[0].settings.embed.num_epochs == 20
-    assert (row.how, row.training_seconds, row.measured_epochs) == ("whole", 77.0, 20)
+    assert (row.how, row.training_seconds, row.measured_epochs) == ("whole", 82.0, 20)
+    assert trials[0].saves
+
+
+def test_a_whole_training_saves_its_checkpoints_and_its_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "try_out", try_out_here)
+    checkpoints: list[int] = []
+    written: list[tuple[int, int]] = []
+
+    def saved(path: Path, identity: object, state: TrainingState, made: object) -> None:
+        checkpoints.append(len(state.history))
+        save_checkpoint(path, identity, state, made)
+
+    def write(embeddings: Embeddings, parquet: Path, csv: Path) -> None:
+        write_embeddings(embeddings, parquet, csv)
+        written.append((parquet.stat().st_size, csv.stat().st_size))
+
+    monkeypatch.setattr(keeper, "save_checkpoint", saved)
+    monkeypatch.setattr(trial_module, "write_embeddings", write)
+    overrides = (*TINY, "embed.num_epochs=5", "embed.checkpoint_every=2")
+    plan = PresetPlan(presets=("full",), scale=0.001, whole=True, overrides=overrides)
+    (row,) = measure_presets(plan, LIMITS, tell=silent, keep=silent).rows
+    assert (row.status, row.how, row.epochs) == ("measured", "whole", 5)
+    assert checkpoints == [2, 4, 5]
+    assert len(written) == 1
+    assert min(written[0]) > 4 * 32 * row.nodes  # 32 numbers a node
+    peaks = row.epoch_peaks_gb
+    assert len(peaks) == 5
+    assert sorted(peaks) == list(peaks)
 
 
 def test_the_real_thing_at_a_small_scale(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,9 @@ def presets(
     kg: Annotated[str | None, typer.Option(help="A graph file or folder to measure on as well.")] = None,
     names: Annotated[str, typer.Option("--presets", help="Comma-separated (default: all there are).")] = "",
     epochs: Epochs = 3,
-    whole: Annotated[bool, typer.Option("--whole", help="Train each to its end, in place of --epochs.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Train each to its end and save it, in place of --epochs.")
+    ] = False,
     threads: Threads = None,
     device: Device = "cpu",
     max_memory_gb: Memory = None,
@@ -210,7 +212,8 @@ def presets(
 ) -> None:
     """What each preset costs: time and peak memory of its training, on a PrimeKG-shaped graph and on one of yours.
 
-    Each in a process of its own. A few epochs are measured and multiplied; --whole trains to the end.
+    Each in a process of its own. A few epochs are measured and multiplied; --whole trains to the end, with
+    checkpoints, and writes the embeddings.
     """
     from rxweave.benchmark.machine import cores
     from rxweave.benchmark.measure import default_limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ class PresetPlan:
     epochs: int = 3
     """Epochs measured of each; later ones are taken to cost the median of those after the first."""
     whole: bool = False
-    """Train every preset to its end in place of `epochs`."""
+    """Train every preset to its end, with its checkpoints, and write its embeddings, in place of `epochs`."""
     threads: int = 1
     device: str = "cpu"
     seed: int = 0
@@ -62,11 +62,13 @@ class PresetRow:
     epoch_seconds: float | None
     """Median of those after the first."""
     training_seconds: float | None
-    """Of the preset's whole training, preparation and measuring included."""
+    """Of the preset's whole training, preparation and measuring included; of a whole one saving, too."""
     how: str
     """`whole`, or `extrapolated` from the measured epochs."""
     peak_gb: float | None
     """Most the process held, with everything it imports."""
+    epoch_peaks_gb: tuple[float | None, ...]
+    """The most it had held after each measured epoch."""
     device_peak_gb: float | None
     attention: str
     precision: str
@@ -156,14 +158,24 @@ def row_of(preset: str, asked: EmbedSettings, outcome: Outcome) -> PresetRow:
         epochs=asked.num_epochs,
         measured_epochs=measured,
         epoch_seconds=outcome.epoch_seconds,
-        training_seconds=outcome.stages.get("embed") if whole else outcome.training_seconds(asked),
+        training_seconds=_embedded(outcome.stages) if whole else outcome.training_seconds(asked),
         how="whole" if whole else "extrapolated",
         peak_gb=outcome.process_peak_gb,
+        epoch_peaks_gb=tuple(_in_gb(each.peak_memory) for each in outcome.history),
         device_peak_gb=outcome.peak_gb if outcome.device.startswith("cuda") else None,
         attention=outcome.attention,
         precision=outcome.precision,
         share_of_others=outcome.share_of_others,
     )
+
+
+def _embedded(stages: Mapping[str, float]) -> float | None:
+    """Seconds of training, checkpoints included, and of writing the embeddings where that was done."""
+    return stages["embed"] + stages.get("save", 0.0) if "embed" in stages else None
+
+
+def _in_gb(count: int | None) -> float | None:
+    return None if count is None else round(count / 1e9, 3)
 
 
 def in_words(row: PresetRow) -> str:
@@ -210,5 +222,5 @@ def _trials(plan: PresetPlan) -> Sequence[tuple[str, Trial]]:
                 epochs = min(plan.epochs, settings.embed.num_epochs)
                 few = settings.embed.but(num_epochs=epochs, early_stopping=None, checkpoint_every=0)
                 settings = settings.but(preset=None, embed=few)
-            trials.append((preset, Trial(settings, "embed", scale=scale)))
+            trials.append((preset, Trial(settings, "embed", scale=scale, saves=plan.whole)))
     return trials

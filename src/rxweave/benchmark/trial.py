@@ -26,6 +26,7 @@ from rxweave.config import RunSettings
 from rxweave.embed.held_out import HeldOut
 from rxweave.embed.history import Epoch
 from rxweave.embed.memory_plan import MemoryPlanError
+from rxweave.embed.store import write_embeddings
 from rxweave.embed.train import Trained, choose_device, train
 from rxweave.errors import CollapseError, RxweaveError, TrainingError
 from rxweave.graph.build import Graph
@@ -61,6 +62,8 @@ class Trial:
     """Train on the PrimeKG-shaped graph of this scale in place of `load.kg`; not for `run`."""
     vectors: str | None = None
     """Where to write the vectors, as npy; not for `run`."""
+    saves: bool = False
+    """Keep checkpoints, and write the embeddings as `rxweave embed` does, into a folder that does not stay."""
 
     def command(self, journal: Path) -> list[str]:
         """Give the command line that tries it out in a new process."""
@@ -116,14 +119,20 @@ def _embed_and_judge(trial: Trial, watch: _TellingWatch) -> None:
     training, split = _split(graph, settings)
     watch.stage("embed")
     watch.training(training)
-    trained = train(
-        training,
-        settings.embed if split is not None else settings.embed.but(early_stopping=None),  # which needs held-out pairs
-        seed=seed,
-        on_epoch=watch.epoch,
-        on_warning=watch.warning,
-        held_out=None if split is None else HeldOut.of(split),
-    )
+    with tempfile.TemporaryDirectory(prefix="rxweave-trial-") as folder:
+        trained = train(
+            training,
+            settings.embed if split is not None else settings.embed.but(early_stopping=None),  # needs held-out pairs
+            seed=seed,
+            on_epoch=watch.epoch,
+            on_warning=watch.warning,
+            checkpoint=Path(folder) / "training.safetensors" if trial.saves else None,
+            held_out=None if split is None else HeldOut.of(split),
+        )
+        if trial.saves:
+            watch.stage("save")
+            embeddings = describe(trained, settings, split)
+            write_embeddings(embeddings, Path(folder) / "embeddings.parquet", Path(folder) / "embeddings.csv")
     watch.tell("planned", plan=trained.memory.plain())
     watch.tell("trained", device=trained.device, attention=trained.attention.name, precision=trained.precision.name)
     if trial.vectors is not None:
