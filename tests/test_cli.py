@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -367,10 +368,26 @@ def test_fit_holds_the_tables_that_a_run_holds_while_it_trains(rxweave, tmp_path
     assert held[1] is True
 
 
-def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(rxweave, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(tmp_path: Path) -> None:
+    """Each in a process of its own, which holds what a user's holds."""
     out = tmp_path / "out"
-    asked = ["run", "--kg", "demo:600", "--out", str(out), *QUICK, "-o", "embed.num_treatment_negatives=4096"]
+
+    def rxweave(*arguments: str) -> Outcome:
+        done = subprocess.run([sys.executable, "-m", "rxweave", *arguments], capture_output=True, text=True)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    asked = ["run", "--kg", "demo:1500", "--out", str(out), *QUICK, "-o", "embed.hidden_dim=256"]
+    asked += ["-o", "embed.features=learned", "-o", "embed.feature_dim=1024", "-o", "embed.attention=gather"]
     held = json.loads(rxweave(*asked, "--fit", "--json").out)["memory"]
     limit = (0.3 * held["parts"]["process"] + 0.7 * held["predicted_peak"]) / 1e9
-    refused = rxweave(*asked, "-o", f"embed.memory_limit_gb={limit}")
+    asked += ["-o", f"embed.memory_limit_gb={limit}"]
+    refused = rxweave(*asked)
     assert_refused(refused, out, "Training would hold about", "are available", "Dimensions are never changed", "-o ")
+    proposed = rxweave(*asked, "--fit", "--json")
+    assert proposed.code == 0, proposed.err
+    changes = json.loads(proposed.out)["changes"]
+    assert changes
+    assert not set(changes) & {"embed.embedding_dim", "embed.hidden_dim", "embed.num_layers", "embed.num_heads"}
+    accepted = rxweave(*asked, *(word for name, value in changes.items() for word in ("-o", f"{name}={value}")))
+    assert accepted.code == 0, accepted.err
+    assert (out / "08_reporting/report.html").is_file()

@@ -38,6 +38,13 @@ def graph() -> Graph:
     return primekg_shaped(0.02, seed=0)
 
 
+@pytest.fixture(autouse=True)
+def nothing_depends_on_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which libraries are loaded depends on the tests before; where that matters, a test has a process of its own."""
+    monkeypatch.setattr(memory_plan, "LIBRARIES", {})
+    monkeypatch.setattr(memory_fit, "ROOM", 0)
+
+
 def peak_of(graph: Graph | GraphShape, settings: EmbedSettings, **more: int | None) -> int:
     return plan_memory(graph, settings, **{"held": 0, "available": 10**15, **more}).peak
 
@@ -333,6 +340,74 @@ def test_proposing_changes_nothing_where_all_fits_and_the_least_where_not(
     assert fit.changes
     assert fit.plan.fits
     assert all(f"-o {name}={value}" in fit.options() for name, value in fit.changes.items())
+
+
+@pytest.mark.parametrize(
+    ("asked", "least"),
+    [
+        ({"attention": "reference"}, {"embed.attention"}),  # the same learning, some rounding apart
+        ({"features": "learned", "num_treatment_negatives": 8}, {"embed.features"}),
+    ],
+    ids=["attention", "features"],
+)
+def test_what_is_proposed_changes_no_more_of_the_learning_than_it_must(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, asked: dict[str, object], least: set[str]
+) -> None:
+    monkeypatch.setattr(memory_plan, "memory_now", lambda device: 0)
+    settings = SETTINGS.but(edge_sample_size=500, contrastive_weight=0.0, **asked)
+    name = next(iter(least)).removeprefix("embed.")
+    changed = {"attention": "csr", "features": "svd"}[name]
+    before, after = (peak_of(graph, each) for each in (settings, settings.but(**{name: changed})))
+    assert after < before
+    fit = propose(graph, settings.but(memory_limit_gb=(before + 3 * after) / 4 / 1e9))
+    assert set(fit.changes) == least
+
+
+def test_what_is_proposed_leaves_room_for_what_another_process_holds_more(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_fit, "ROOM", 10**7)
+    peak = peak_of(graph, SETTINGS)
+    for more, changed in ((2 * 10**7, False), (5 * 10**6, True)):
+        limit = (plan_memory(graph, SETTINGS, available=10**15).peak + more) / 1e9
+        fit = propose(graph, SETTINGS.but(memory_limit_gb=limit))
+        assert bool(fit.changes) == changed
+        plan = plan_memory(graph, SETTINGS, held=0, available=peak - 1)
+        found = what_fits(graph, SETTINGS, plan)
+        assert found
+        assert all(each.plan.peak + 10**7 <= peak - 1 for each in found)
+
+
+def test_the_part_of_a_graph_that_is_proposed_is_the_largest_that_fits(graph: Graph) -> None:
+    available = int(0.3 * peak_of(graph, SETTINGS))
+    plan = plan_memory(graph, SETTINGS, held=0, available=available)
+    found = [fit for fit in what_fits(graph, SETTINGS, plan) if "load.limit_nodes" in fit.changes]
+    assert found
+    for fit in found:
+        changes = {name.removeprefix("embed."): value for name, value in fit.changes.items()}
+        num_nodes = changes.pop("load.limit_nodes")
+        settings, shape = SETTINGS.but(**changes), GraphShape.of(graph)
+        assert peak_of(shape.sampled(num_nodes), settings) <= available
+        assert peak_of(shape.sampled(int(1.12 * num_nodes)), settings) > memory_fit.SAMPLING_MARGIN * available
+
+
+def test_apple_s_shared_memory_is_planned_as_the_process_s_own(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By formula; no such machine was there to measure it on."""
+    monkeypatch.setattr(memory_plan, "device_free", lambda device: {"mps": 2 * 10**8, "cpu": 10**9}[device.type])
+    settings = SETTINGS.but(attention="auto", precision="auto", features="learned")
+    plan = plan_memory(graph, settings, device="mps", held=10**8)
+    assert (plan.device, plan.attention, plan.precision, plan.host) == ("mps", "gather", "fp32", None)
+    assert plan.available == 3 * 10**8  # what is free, and what this process holds of it
+    assert plan.parts["process"] == 10**8
+    assert "holes between buffers" not in plan.parts
+    cpu = plan_memory(graph, settings, device="cpu", attention="gather", precision="fp32", held=10**8)
+    assert plan.peak == cpu.peak - cpu.parts.get("holes between buffers", 0)
+    few = plan_memory(graph, settings, device="mps", held=10**8, available=int(0.9 * plan.peak))
+    with pytest.raises(MemoryPlanError, match=r"on mps, and .* are available.*Dimensions are never changed"):
+        check_memory(few, graph, settings)
+    for fit in what_fits(graph, settings, few):
+        assert fit.plan.device in ("mps", "cpu")
+        assert "fused" not in fit.plan.attention or fit.plan.device == "cpu"
 
 
 def test_the_prediction_is_recorded_with_the_run(finished_run: Path) -> None:

@@ -21,6 +21,9 @@ FEWEST_NEGATIVES = 128
 SAMPLING_MARGIN = 0.97
 """Of what is available, for sampled graphs: their facts are only known when they are drawn."""
 
+ROOM = 20_000_000
+"""Bytes that suggestions leave free: the process that takes them up may hold some megabytes more than this one."""
+
 Changes = Mapping[str, Any]
 """Values by full name of a setting, as in `embed.precision`."""
 
@@ -74,11 +77,12 @@ def propose(graph: Graph | GraphShape, settings: EmbedSettings) -> Fit:
     """
     shape = graph if isinstance(graph, GraphShape) else GraphShape.of(graph)
     plan = plan_memory(shape, settings)
-    if plan.fits:
+    if _fits_with_room(plan):
         return Fit({}, plan)
     found = what_fits(shape, settings, plan)
     if not found:
-        check_memory(plan, shape, settings)
+        check_memory(plan, shape, settings)  # ends here, but for a plan that fits with no room to spare
+        return Fit({}, plan)
     return found[0]
 
 
@@ -111,7 +115,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     found, together, least = [], settings, plan.peak
     for ladder in _ladders(settings, plan):
         tried = ((change, planned(settings.but(**change))) for change in ladder)
-        fitting = next(((change, with_it) for change, with_it in tried if with_it.fits), None)
+        fitting = next(((change, with_it) for change, with_it in tried if _fits_with_room(with_it)), None)
         if fitting is not None:
             found.append(Fit(_named(fitting[0]), fitting[1]))
         for change in ladder:
@@ -119,13 +123,13 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
             if with_all.peak < least:
                 together, least = together.but(**change), with_all.peak
     all_changes = {name: value for name, value in together if value != getattr(settings, name)}
-    if not found and planned(together).fits:
+    if not found and _fits_with_room(planned(together)):
         found.append(Fit(_named(all_changes), planned(together)))
     if plan.device != "cpu":
         held, available = beside or (None, None)
         alone = settings.but(device="cpu", attention="auto", memory_limit_gb=None)
         on_cpu = with_libraries(plan_memory(shape, alone, precision=kept, held=held, available=available))
-        if on_cpu.fits:
+        if _fits_with_room(on_cpu):
             unlimited = {} if settings.memory_limit_gb is None else {"embed.memory_limit_gb": "none"}
             found.append(Fit({"embed.device": "cpu", "embed.attention": "auto", **unlimited}, on_cpu))
     if found:
@@ -159,9 +163,14 @@ def _ladders(settings: EmbedSettings, plan: MemoryPlan) -> Iterator[list[dict[st
         yield [{"batch_facts": facts >> i, "accumulation_steps": parts << i} for i in halvings]
 
 
+def _fits_with_room(plan: MemoryPlan) -> bool:
+    both = (plan, plan.host)
+    return all(part is None or part.available is None or part.peak + ROOM <= part.available for part in both)
+
+
 def _fits_with_margin(plan: MemoryPlan) -> bool:
     held = plan.parts["process"]  # which no sample makes smaller
-    return plan.available is None or plan.peak - held <= SAMPLING_MARGIN * (plan.available - held)
+    return plan.available is None or plan.peak - held <= SAMPLING_MARGIN * (plan.available - ROOM - held)
 
 
 def _named(changes: Mapping[str, Any]) -> dict[str, Any]:
