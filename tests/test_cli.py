@@ -324,7 +324,7 @@ def test_embed_writes_both_files_and_names_them(rxweave, tmp_path: Path) -> None
 def test_every_command_explains_itself(rxweave, command: str) -> None:
     outcome = rxweave(command, "--help")
     assert outcome.code == 0
-    assert "Usage: rxweave " + command in outcome.out
+    assert "Usage: rxweave " + command in re.sub(r"\x1b\[[0-9;]*m", "", outcome.out)
 
 
 def test_fit_proposes_the_command_itself_where_it_fits_and_trains_nothing(rxweave, tmp_path: Path) -> None:
@@ -391,3 +391,65 @@ def test_what_does_not_fit_is_refused_and_what_fit_proposes_is_not(tmp_path: Pat
     accepted = rxweave(*asked, *(word for name, value in changes.items() for word in ("-o", f"{name}={value}")))
     assert accepted.code == 0, accepted.err
     assert (out / "08_reporting/report.html").is_file()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".training.parquet", ".checkpoint.safetensors"])
+def test_an_output_of_embed_that_is_a_folder_is_refused_before_any_work(rxweave, tmp_path: Path, suffix: str) -> None:
+    in_the_way = tmp_path / f"x{suffix}"
+    in_the_way.mkdir()
+    refused = rxweave("embed", "demo:400", str(tmp_path / "x.csv"), *QUICK[:4])
+    assert refused.code == 2
+    assert f"The output {in_the_way} cannot be written: it is a folder" in refused.err
+    assert list(tmp_path.iterdir()) == [in_the_way]
+
+
+def test_an_output_of_embed_beneath_a_file_is_refused_as_that(rxweave, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = rxweave("embed", "demo:400", str(tmp_path / "file" / "x.csv"), *QUICK[:4])
+    assert refused.code == 2
+    assert f"cannot be written: {tmp_path / 'file'} is a file" in refused.err
+
+
+def test_two_trainings_for_one_output_are_not_done_at_once(rxweave, tmp_path: Path) -> None:
+    from rxweave.claim import Claim
+
+    claim = Claim.of(tmp_path / "x.checkpoint.safetensors")
+    try:
+        refused = rxweave("embed", "demo:400", str(tmp_path / "x.csv"), *QUICK[:4])
+    finally:
+        claim.release()
+    assert refused.code == 2
+    assert f"Another run writes to {tmp_path}" in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("embed.memory_limit_gb=inf", "memory_limit_gb"),
+        ("embed.num_neighbours=1180591620717411303424", "2,147,483,647"),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_refused(rxweave, tmp_path: Path, setting: str, told: str) -> None:
+    refused = rxweave("embed", "demo:400", str(tmp_path / "x.csv"), "-o", setting)
+    assert refused.code == 2
+    assert told in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_a_graph_in_which_every_pair_is_a_treatment_is_refused_before_training(rxweave, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.tsv"
+    pairs = [f"Drug::{a}\ttreats\tDisease::{b}" for a in range(25) for b in range(20)]
+    graph.write_text("\n".join(pairs) + "\n")
+    out = tmp_path / "out"
+    assert_refused(rxweave("run", "--kg", str(graph), "--out", str(out), *QUICK), out, "All 500 pairs of a drug")
+
+
+@pytest.mark.parametrize("command", ["quick-test", "compare-devices"])
+def test_what_is_measured_is_not_measured_by_ranks(rxweave, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    started = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    refused = rxweave(command, "--kg", "demo:400")
+    assert refused.code == 2
+    assert "This is rank 1 of 2, started by torchrun" in refused.err

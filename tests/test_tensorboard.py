@@ -47,8 +47,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
     kept: dict[str, list] = {"folders": [], "scalars": [], "closed": []}
 
     class SummaryWriter:
-        def __init__(self, folder: str) -> None:
+        def __init__(self, folder: str, purge_step: int) -> None:
             kept["folders"].append(folder)
+            kept["from"] = [purge_step]
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             kept["scalars"].append((name, value, step))
@@ -96,6 +97,7 @@ def test_epochs_are_written_at_once_and_everything_is_passed_on(written: dict[st
         watch.warning("a warning")
         assert not written["closed"]
     assert written["folders"] == [str(tmp_path / "runs")]
+    assert written["from"] == [3]
     assert written["scalars"] == [(name, value, 3) for name, value in scalars(EPOCH).items()]
     assert written["closed"] == [True]
     assert inner.told == [
@@ -108,8 +110,12 @@ def test_epochs_are_written_at_once_and_everything_is_passed_on(written: dict[st
 
 
 def test_the_file_is_closed_when_training_fails(written: dict[str, list], tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), tensorboard(tmp_path, Watch()):
-        raise KeyboardInterrupt
+    class Stopped(Watch):
+        def epoch(self, _: Epoch) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), tensorboard(tmp_path, Stopped()) as watch:
+        watch.epoch(EPOCH)
     assert written["closed"] == [True]
 
 
@@ -148,3 +154,15 @@ def test_the_event_file_can_be_read_back(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path)).Reload()
     assert set(events.Tags()["scalars"]) == set(scalars(EPOCH))
     assert [(event.step, event.value) for event in events.Scalars("loss/link")] == [(3, 5.0)]
+
+
+def test_epochs_that_are_done_again_after_a_kill_stand_there_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for numbers in (range(1, 6), range(4, 8)):  # killed after the fifth, gone on from the third
+        with tensorboard(tmp_path, Watch()) as watch:
+            for number in numbers:
+                watch.epoch(replace(EPOCH, number=number))
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Scalars("loss/link")] == list(range(1, 8))

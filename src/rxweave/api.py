@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rxweave.claim import Claim
 from rxweave.config import RunSettings
 from rxweave.embed.checkpoint import check_present
 from rxweave.embed.device import choose_device
@@ -82,12 +83,21 @@ def embed_graph(
 ) -> dict[str, object]:
     """Embed a whole graph as `settings` say; see `generate_hgt_embeddings` for what it writes and gives."""
     watch = watch or Watch()
-    parquet = _checked_output(settings, output_csv)
-    training_file = output_csv.with_suffix(".training.parquet")
+    _check_output(settings, output_csv)
     checkpoint = output_csv.with_suffix(".checkpoint.safetensors")
     choose_device(settings.embed.device)
     if not this_place().first:
         assist(load(settings)[1], settings, checkpoint=checkpoint, resume=resume)
+    claim = Claim.of(checkpoint)
+    try:
+        return _embed_whole(settings, output_csv, watch, resume=resume)
+    finally:
+        claim.release()
+
+
+def _embed_whole(settings: RunSettings, output_csv: Path, watch: Watch, *, resume: bool | None) -> dict[str, object]:
+    names = (".parquet", ".training.parquet", ".checkpoint.safetensors")
+    parquet, training_file, checkpoint = map(output_csv.with_suffix, names)
     if resume:
         check_present(checkpoint)
     watch.stage("load")
@@ -134,21 +144,21 @@ def embed_graph(
     }
 
 
-def _checked_output(settings: RunSettings, output_csv: Path) -> Path:
-    """The Parquet file beside the CSV; refuses, before any work, paths that could not be written or would be lost."""
+def _check_output(settings: RunSettings, output_csv: Path) -> None:
+    """Refuse, before any work, paths that could not be written, or what lies there would be lost."""
     if output_csv.suffix != ".csv":
         raise ConfigError(
             f"The output is {output_csv}; expected a name that ends in .csv (a .parquet is put beside it)."
         )
-    parquet = output_csv.with_suffix(".parquet")
-    for path in (output_csv, parquet):
+    names = (".parquet", ".training.parquet", ".checkpoint.safetensors")
+    for path in (output_csv, *map(output_csv.with_suffix, names)):
+        if path.is_dir():
+            raise ConfigError(f"The output {path} cannot be written: it is a folder. Choose another name.")
         if path.resolve() == Path(settings.load.kg).resolve():
             raise ConfigError(f"The output {path} is the input graph itself. Choose another name.")
     folder = output_csv.absolute().parent
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK) or not folder.is_dir():
-        raise ConfigError(
-            f"The output {output_csv} cannot be written: no permission in {folder}. Choose another place."
-        )
-    return parquet
+        why = f"no permission in {folder}" if folder.is_dir() else f"{folder} is a file"
+        raise ConfigError(f"The output {output_csv} cannot be written: {why}. Choose another place.")

@@ -120,7 +120,7 @@ def _lies_at(file: os.stat_result, path: str) -> bool:
 
 def _refusal(folder: Path, who: str) -> ConfigError:
     return ConfigError(
-        f"Another run writes to {folder.parent}{who and f' ({who})'}. Wait for its end, or choose another --out."
+        f"Another run writes to {folder.parent}{who and f' ({who})'}. Wait for its end, or choose another place."
     )
 
 

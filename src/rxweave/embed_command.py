@@ -155,8 +155,11 @@ def propose(settings: RunSettings, *, as_json: bool = False) -> None:
     import shlex
 
     from rxweave.embed.memory_fit import propose as proposed
+    from rxweave.embed.place import this_place
     from rxweave.pipeline import load
 
+    if not this_place().first:
+        return
     # All facts, of which training holds some out: a little more than it will take.
     loaded = load(settings)  # the tables as well, which a run holds while it trains
     found = proposed(loaded[1], settings.embed)

@@ -176,6 +176,12 @@ def split_checked(graph: Graph, settings: RunSettings) -> tuple[Split, Graph]:
     training = training_graph(graph, split)
     check_no_leaks(training, split)
     scored_relations(training)  # refuses now what could only fail after training
+    drugs, diseases = (graph.rows_of(node_type) for node_type in (graph.roles.drug, graph.roles.disease))
+    if len(split.known) == (drugs.stop - drugs.start) * (diseases.stop - diseases.start):
+        raise InputError(
+            f"All {len(split.known):,} pairs of a drug and a disease in {graph.name} are treatments: none is left to "
+            "rank them among. Give a graph with more drugs or diseases; `rxweave embed` embeds this one."
+        )
     return split, training
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from rxweave.watch import Watch
 class TensorBoardWatch(Watch):
     """Writes every epoch's losses, ranks, rates, times and memory, and passes all on to another watch."""
 
-    def __init__(self, writer: Any, to: Watch) -> None:
-        self.writer, self.to = writer, to
+    def __init__(self, writer_from: Callable[[int], Any], to: Watch) -> None:
+        self.writer_from, self.to = writer_from, to
+        self.writer: Any = None
 
     def epoch(self, epoch: Epoch) -> None:
+        if self.writer is None:  # not before: what an earlier file holds of later epochs is then done again
+            self.writer = self.writer_from(epoch.number)
         for name, value in scalars(epoch).items():
             self.writer.add_scalar(name, value, epoch.number)
         self.writer.flush()
@@ -83,8 +86,9 @@ def tensorboard(folder: Path | None, to: Watch) -> Iterator[Watch]:
             "Install it with `pip install 'rxweave[tensorboard]'`, or leave the option out: training.parquet holds the "
             "same numbers."
         ) from None
-    writer = SummaryWriter(str(folder))
+    watch = TensorBoardWatch(lambda first: SummaryWriter(str(folder), purge_step=first), to)
     try:
-        yield TensorBoardWatch(writer, to)
+        yield watch
     finally:
-        writer.close()
+        if watch.writer is not None:
+            watch.writer.close()

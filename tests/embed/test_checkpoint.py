@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from rxweave.embed import train as training
 from rxweave.embed.attention.choose import Choice
 from rxweave.embed.checkpoint import CheckpointError, all_aside, graph_fingerprint, read_checkpoint
 from rxweave.embed.history import Epoch
+from rxweave.embed.memory_plan import MemoryPlanError
 from rxweave.embed.train import Trained, train
 from rxweave.graph.build import Graph
 
@@ -199,7 +201,7 @@ def test_another_checkpoint_is_put_aside_not_lost(small_graph: Graph, path: Path
     train(small_graph, SETTINGS.but(num_epochs=1), seed=SEED, checkpoint=path, on_note=notes.append)
     assert "num_epochs is 2, not 1. It is kept as previous.1." in notes[0]
     assert notes[0].endswith("Training starts from the beginning.")
-    assert notes[1].startswith(f"Put aside in {path.parent}: {aside(path, 1).name} (")
+    assert notes[1].startswith(f"Put aside in {path.parent}: {aside(path, 1).name}; ")
     assert aside(path, 1).read_bytes() == valuable
     assert len(read_checkpoint(path).history) == 1
 
@@ -252,8 +254,59 @@ def test_starting_anew_forgets_what_was_put_aside_of_this_training_only(small_gr
     train_until(small_graph, SETTINGS, path, 2)
     train_until(small_graph, SETTINGS.but(dropout=0.1), path, 2)
     train_until(small_graph, SETTINGS.but(dropout=0.2), path, 2)
-    train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=False)
-    assert [each.name for each in path.parent.glob("previous*")] == [aside(path, 2).name]
+    with pytest.raises(MemoryPlanError):  # before anything is saved, nothing is lost
+        train(small_graph, SETTINGS.but(memory_limit_gb=0.001), seed=SEED, checkpoint=path, resume=False)
+    assert is_epoch(aside(path, 1), 2)
+    assert is_epoch(aside(path, 3), 2)
+    notes: list[str] = []
+    train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=False, on_note=notes.append)
+    assert notes[0].startswith(f"Put aside in {path.parent}: {aside(path, 2).name}, {aside(path, 3).name}; ")
+    assert sorted(each.name for each in path.parent.glob("previous*")) == [aside(path, n).name for n in (2, 3)]
+    assert read_checkpoint(aside(path, 3)).identity.settings["dropout"] == 0.2
+
+
+def is_epoch(path: Path, number: int) -> bool:
+    return len(read_checkpoint(path).history) == number
+
+
+def test_a_damaged_one_that_was_put_aside_is_no_hindrance_but_where_it_is_insisted_on(
+    small_graph: Graph, path: Path
+) -> None:
+    train_until(small_graph, SETTINGS, path, 2)
+    damage_one_bit(path)
+    path.rename(aside(path, 1))
+    train_until(small_graph, SETTINGS.but(dropout=0.1), path, 2)
+    with pytest.raises(CheckpointError, match=r"dropout is 0\.1, not 0\.3"):
+        train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=True)
+    assert is_epoch(path, 2)
+    notes: list[str] = []
+    assert len(train(small_graph, SETTINGS, seed=SEED, checkpoint=path, on_note=notes.append).history) == 6
+    assert re.search(r"dropout is .*its numbers are not.* kept as previous\.2\..*from the beginning", notes[0])
+    assert aside(path, 1).exists()
+    assert read_checkpoint(aside(path, 2)).identity.settings["dropout"] == 0.1
+
+
+def test_what_is_no_checkpoint_is_told_to_be_none(small_graph: Graph, path: Path) -> None:
+    path.write_text("hello")
+    notes: list[str] = []
+    train(small_graph, SETTINGS.but(num_epochs=1), seed=SEED, checkpoint=path, on_note=notes.append)
+    assert f"{aside(path, 1).name} (no whole checkpoint)" in notes[1]
+    assert aside(path, 1).read_text() == "hello"
+
+
+def test_what_a_checkpoint_says_of_itself_is_under_a_checksum_too(small_graph: Graph, path: Path) -> None:
+    """A changed random state or history would go on, and end elsewhere."""
+    train_until(small_graph, SETTINGS, path, 2)
+    data = path.read_bytes()
+    for what in (b'\\"state\\": ', b'\\"link\\": ', b'\\"seed\\": '):
+        place = max(data.find(digit, data.index(what)) for digit in (b"1", b"2", b"3", b"4", b"5"))
+        changed = bytearray(data)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+            train(small_graph, SETTINGS, seed=SEED, checkpoint=path, resume=True)
+    path.write_bytes(data)
+    assert is_epoch(path, 2)
 
 
 def test_starting_anew_can_be_asked_for(small_graph: Graph, path: Path) -> None:

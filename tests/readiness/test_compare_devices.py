@@ -120,6 +120,8 @@ def test_an_attention_that_one_device_has_not_leaves_that_device_its_own(monkeyp
     report = found.devices[0]
     assert report.device == "cpu"
     assert (report.status, report.attention, report.precision) == ("measured", "csr", "bf16")
+    assert report.note
+    assert notes == [f"cpu: {report.note}."]
     assert notes == [
         "cpu: attention=fused_cuda was asked for, but it runs on cuda and the device is cpu; auto instead."
     ]
@@ -128,9 +130,20 @@ def test_an_attention_that_one_device_has_not_leaves_that_device_its_own(monkeyp
 def test_what_a_device_can_do_stays_as_asked() -> None:
     asked = EmbedSettings(attention="gather", precision="bf16")
     for candidate in (CPU, Candidate("mps", "mps"), Candidate("cuda:1", "cuda:1")):
-        assert settings_on(candidate, asked, Watch()) == asked.but(device=candidate.device)
-    assert settings_on(Candidate("mps", "mps"), asked.but(attention="csr"), Watch()).attention == "auto"
-    assert settings_on(Candidate("cuda:1", "cuda:1"), asked.but(attention="csr"), Watch()).attention == "csr"
+        assert settings_on(candidate, asked) == (asked.but(device=candidate.device), "")
+    assert settings_on(Candidate("cuda:1", "cuda:1"), asked.but(attention="csr"))[0].attention == "csr"
+    settings, note = settings_on(Candidate("mps", "mps"), asked.but(attention="csr"))
+    assert (settings.attention, note) == (
+        "auto",
+        "attention=csr was asked for, but mps has no sparse products; auto instead",
+    )
+
+
+@pytest.mark.parametrize("limit", ["0", "-3"])
+def test_a_limit_of_no_time_is_refused(command, limit: str) -> None:
+    code, out, err = command("compare-devices", "--time-limit", limit)
+    assert (code, out) == (2, "")
+    assert f"time_limit is {limit}; expected seconds above 0" in err
 
 
 @pytest.fixture

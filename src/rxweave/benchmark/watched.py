@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rxweave.benchmark.memory import POLL_SECONDS, resident
+from rxweave.embed.place import this_place
+from rxweave.errors import ConfigError
 
 POLL_PARENT = 2.0
 """Seconds after which an orphaned worker notices."""
@@ -54,6 +56,11 @@ def run_watched(
     `meanwhile` is called again and again while it runs. Its standard output is dropped. The reason of a failure is the
     last line of its standard error.
     """
+    if this_place().size > 1:
+        raise ConfigError(
+            f"This is {this_place()}, started by torchrun: what is measured runs in a process of its own, which would "
+            "take itself for a rank as well. Call it without torchrun."
+        )
     started, highest, stopped = time.monotonic(), 0, ""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(

@@ -110,12 +110,12 @@ class EmbedSettings(Settings):
 
     @model_validator(mode="after")
     def _neighbours_of_each_layer(self) -> EmbedSettings:
-        wrong = [most for most in self.num_neighbours if most < 1 and most != -1]
+        wrong = [most for most in self.num_neighbours if most != -1 and not 1 <= most < 2**31]
         if wrong or len(self.num_neighbours) not in (1, self.num_layers):
             given = ",".join(map(str, self.num_neighbours))
             raise ConfigError(
                 f"num_neighbours is {given}; expected one number of edges, or {self.num_layers}, one for each layer; "
-                "each at least 1, or -1 for all."
+                "each from 1 to 2,147,483,647, or -1 for all."
             )
         return self
 

@@ -14,7 +14,7 @@ _Kind = TypeVar("_Kind", bound="Settings")
 class Settings(BaseModel):
     """Settings are values: frozen and checked when made; what does not fit, or has no such name, is a ConfigError."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         try:

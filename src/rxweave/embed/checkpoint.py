@@ -30,7 +30,7 @@ from rxweave.errors import InputError
 from rxweave.graph.build import Graph
 from rxweave.graph.pairs import Pairs
 
-SAVED_AS = "rxweave training 2"
+SAVED_AS = "rxweave training 3"
 """What a checkpoint says it is."""
 FREE = ("device", "attention", "checkpoint_every", "on_collapse", "memory_limit_gb")
 """Settings that do not decide what is learnt: a checkpoint may be continued with others."""
@@ -160,7 +160,8 @@ def save_checkpoint(path: Path, identity: Identity, state: TrainingState, made: 
     }
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={"checkpoint": json.dumps(told)})
+            text = json.dumps(told)
+            save_file(tensors, temporary, metadata={"checkpoint": text, "checkpoint_sha256": _sha256_of(text)})
     except SafetensorError as error:
         number = _OS_ERROR.search(str(error))
         if number is None:
@@ -173,10 +174,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     check_present(path)
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {})["checkpoint"])
+            told = _told(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        if told["saved_as"] != SAVED_AS:
-            raise ValueError(f"it says it is {told['saved_as']!r}, where {SAVED_AS!r} was expected")
         if told["tensors_sha256"] != _sha256(tensors):
             raise ValueError("its numbers are not those that were saved")
         identity = Identity(**told["identity"])
@@ -203,14 +202,24 @@ def all_aside(path: Path) -> list[Path]:
     return sorted(each for each in path.parent.glob("previous.*") if name.fullmatch(each.name))
 
 
-def is_of(path: Path, identity: Identity) -> bool:
-    """Whether a file says that it is the checkpoint of this training; its numbers are not read."""
+def identity_in(path: Path) -> Identity | None:
+    """Give what a file says that it is a checkpoint of, None if it is none; its numbers are not read."""
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {})["checkpoint"])
-        return told["saved_as"] == SAVED_AS and not Identity(**told["identity"]).differences(identity)
+            return Identity(**_told(file.metadata())["identity"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
-        return False
+        return None
+
+
+def _told(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a file says of itself; ValueError or KeyError where that is not what was saved."""
+    text = (metadata or {})["checkpoint"]
+    told: dict[str, Any] = json.loads(text)
+    if told["saved_as"] != SAVED_AS:
+        raise ValueError(f"it says it is {told['saved_as']!r}, where {SAVED_AS!r} was expected")
+    if (metadata or {})["checkpoint_sha256"] != _sha256_of(text):
+        raise ValueError("what it says of itself is not what was saved")
+    return told
 
 
 def check_present(path: Path) -> None:
@@ -241,6 +250,10 @@ def graph_fingerprint(graph: Graph) -> str:
     for fact in graph.facts:
         digest.update(fact.astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def _sha256_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sha256(tensors: Mapping[str, Tensor]) -> str:

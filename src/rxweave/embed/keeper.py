@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from rxweave.embed.checkpoint import (
     all_aside,
     check_present,
     check_same_training,
-    is_of,
+    identity_in,
     put_aside,
     read_checkpoint,
     save_checkpoint,
@@ -41,6 +41,8 @@ class CheckpointKeeper:
     """With what this training is made, once that is chosen."""
     saved_epoch: int = 0
     """The epoch of the checkpoint that lies at `path`; 0 before there is one."""
+    outdated: list[Path] = field(default_factory=list)
+    """Files that go when the first checkpoint of a training that was begun anew is saved."""
     writes: bool = True
     """Whether this process saves; of several ranks the first does, and the others only read."""
 
@@ -48,8 +50,8 @@ class CheckpointKeeper:
         """Give the checkpoint to go on from, if there is one.
 
         `resume` True: there must be one of this very training (else CheckpointError). None: it is used if there is.
-        False: none is used, and what lies at `path` will be replaced. The checkpoint of another training is put aside,
-        where it is found when that training is asked for again.
+        False: none is used, and those of this training go when its next one is saved. The checkpoint of another
+        training is put aside, where it is found when that training is asked for again.
         """
         if self.path is None:
             if resume:
@@ -57,38 +59,51 @@ class CheckpointKeeper:
             return None
         for part in self.path.parent.glob(f".*.part.{escape(self.path.name)}"):
             part.unlink(missing_ok=True)  # of a process that was killed while it saved
-        mine = [each for each in all_aside(self.path) if is_of(each, self.identity)]
+        mine = [each for each in all_aside(self.path) if self._is_mine(each)]
+        checkpoint = None
         if resume is False:
-            for each in mine:
-                each.unlink()
-            return None
-        checkpoint = self._take_up(self.path, mine, insist=bool(resume), say=say)
-        _tell_kept(all_aside(self.path), say)
+            self.outdated = mine
+            if identity_in(self.path) is not None and not self._is_mine(self.path):
+                say(f"{self.path} is of another training; it is kept as {put_aside(self.path).name}.")
+        else:
+            checkpoint = self._take_up(self.path, mine, insist=bool(resume), say=say)
+        _tell_kept([each for each in all_aside(self.path) if each not in self.outdated], say)
         if checkpoint is not None:
             self.saved_epoch = len(checkpoint.history)
             say(f"Training goes on after epoch {self.saved_epoch}, from {self.path} (--no-resume starts anew).")
         return checkpoint
 
     def _take_up(self, path: Path, mine: list[Path], *, insist: bool, say: Callable[[str], None]) -> Checkpoint | None:
-        """Give the checkpoint of this training, at `path` by then, or of those put aside before the first of `mine`."""
-        if path.is_file():
+        """Give the checkpoint of this training, at `path` by then; `mine` were put aside before."""
+        checkpoint, problems = None, []
+        for found in (path, *mine) if path.is_file() else mine:
             try:
-                return self._read(path)
+                checkpoint = self._read(found)
             except CheckpointError as error:
-                if insist and not mine:
-                    raise
-                start = "" if mine else " Training starts from the beginning."
-                say(f"{error.problem} It is kept as {put_aside(path).name}.{start}")
-        elif insist and not mine:
+                problems.append(error)
+            else:
+                if found == path:
+                    return checkpoint
+                break
+        if checkpoint is None and insist:
             check_present(path)
-            raise CheckpointError(
-                f"There is no checkpoint of this training at {path}.", "Leave --resume out to train from the start."
+            problems.append(
+                CheckpointError(
+                    f"There is no checkpoint of this training at {path}.", "Leave --resume out to train from the start."
+                )
             )
-        if not mine:
-            return None
-        checkpoint = self._read(mine[0])
-        mine[0].replace(path)
+            raise problems[0]
+        kept = [f"It is kept as {put_aside(path).name}."] if path.is_file() else []
+        if checkpoint is not None:
+            found.replace(path)
+        if problems:
+            anew = ["Training starts from the beginning."] if checkpoint is None else []
+            say(" ".join([*(error.problem for error in problems), *kept, *anew]))
         return checkpoint
+
+    def _is_mine(self, path: Path) -> bool:
+        identity = identity_in(path)
+        return identity is not None and not identity.differences(self.identity)
 
     def _read(self, path: Path) -> Checkpoint:
         checkpoint = read_checkpoint(path)
@@ -130,6 +145,8 @@ class CheckpointKeeper:
             why = (error.strerror or str(error)) + _free_space(path) if isinstance(error, OSError) else "no memory left"
             return f"The checkpoint of epoch {len(state.history)} could not be written to {path}: {why}."
         self.saved_epoch = len(state.history)
+        while self.outdated:
+            self.outdated.pop().unlink(missing_ok=True)
         return None
 
 
@@ -154,10 +171,11 @@ def find_on_all(
 
 def _tell_kept(others: list[Path], say: Callable[[str], None]) -> None:
     if others:
-        names, size = ", ".join(each.name for each in others), sum(each.stat().st_size for each in others)
+        listed = (each.name if identity_in(each) else f"{each.name} (no whole checkpoint)" for each in others)
+        size = sum(each.stat().st_size for each in others)
         say(
-            f"Put aside in {others[0].parent}: {names} ({size / 1e6:,.1f} MB). A stopped training goes on from there "
-            "when it is asked for again; delete what you no longer want."
+            f"Put aside in {others[0].parent}: {', '.join(listed)}; {size / 1e6:,.1f} MB. A stopped training goes on "
+            "from there when it is asked for again; delete what you no longer want."
         )
 
 

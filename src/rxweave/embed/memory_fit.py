@@ -18,6 +18,8 @@ from rxweave.graph.build import Graph
 FEWEST_SCORED = 500
 """Facts of a relation in a micro-batch, below which more micro-batches save nothing worth their time."""
 FEWEST_NEGATIVES = 128
+FEWEST_FACTS = 20
+"""Expected facts of the largest relation of a part, below which there may be none to learn from."""
 SAMPLING_MARGIN = 0.97
 """Of what is available, for sampled graphs: their facts are only known when they are drawn."""
 
@@ -110,7 +112,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
             available=plan.available,
             host=beside,
         )
-        return with_libraries(found)
+        return with_libraries(found, plan)
 
     found, together, least = [], settings, plan.peak
     for ladder in _ladders(settings, plan):
@@ -128,7 +130,7 @@ def what_fits(graph: Graph | GraphShape, settings: EmbedSettings, plan: MemoryPl
     if plan.device != "cpu":
         held, available = beside or (None, None)
         alone = settings.but(device="cpu", attention="auto", memory_limit_gb=None)
-        on_cpu = with_libraries(plan_memory(shape, alone, precision=kept, held=held, available=available))
+        on_cpu = with_libraries(plan_memory(shape, alone, precision=kept, held=held, available=available), plan)
         if _fits_with_room(on_cpu):
             unlimited = {} if settings.memory_limit_gb is None else {"embed.memory_limit_gb": "none"}
             found.append(Fit({"embed.device": "cpu", "embed.attention": "auto", **unlimited}, on_cpu))
@@ -192,4 +194,6 @@ def _largest_part(shape: GraphShape, planned: Callable[[GraphShape], MemoryPlan]
         fits, too_many = (middle, too_many) if with_nodes(middle)[1] else (fits, middle)
     figure = 10 ** max(0, len(str(fits)) - 2)
     rounded = fits // figure * figure
+    if max(relation.facts for relation in shape.sampled(rounded).relations) < FEWEST_FACTS:
+        return None
     return rounded, with_nodes(rounded)[0]

@@ -213,13 +213,15 @@ def _load_libraries(device: torch.device, attention: str) -> None:
         import rxweave.embed.attention.fused_cpu  # noqa: F401
 
 
-def with_libraries(plan: MemoryPlan) -> MemoryPlan:
-    """Give the plan with the libraries that its training would still load into this process, which loads none now."""
+def with_libraries(plan: MemoryPlan, instead_of: MemoryPlan) -> MemoryPlan:
+    """Give the plan as for a process that loads what its training needs, and not what another one made this load."""
     if plan.device.startswith("cuda"):
         return plan
-    needed = [name for name in LIBRARIES if name != "numba" or plan.attention == "fused_cpu"]
-    missing = sum(LIBRARIES[name] for name in needed if name not in sys.modules)
-    return replace(plan, parts={**plan.parts, "process": plan.parts["process"] + missing})
+    fused, was_fused = (each.attention == "fused_cpu" for each in (plan, instead_of))
+    needed = [name for name in LIBRARIES if name != "numba" or fused]
+    more = sum(LIBRARIES[name] for name in needed if name not in sys.modules)
+    less = LIBRARIES.get("numba", 0) if was_fused and not fused else 0
+    return replace(plan, parts={**plan.parts, "process": max(0, plan.parts["process"] + more - less)})
 
 
 def _on_glibc_heap(device: torch.device) -> bool:

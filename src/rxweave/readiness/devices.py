@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,8 @@ class DeviceReport:
     """Whether those epochs ended well within the device's memory."""
     share_of_others: float | None
     """Share of the processors that other processes took meanwhile (Linux): the times are too long by it."""
+    note: str = ""
+    """What was not as asked for; empty if all was."""
 
     @property
     def sound(self) -> bool:
@@ -137,12 +139,16 @@ def compare_devices(
     settings = settings or RunSettings(preset="full")
     if measured_epochs < 2:
         raise ConfigError(f"measured_epochs is {measured_epochs}; expected 2 or more: the first epoch is set apart.")
+    if not time_limit > 0:
+        raise ConfigError(f"time_limit is {time_limit:g}; expected seconds above 0.")
     watch = watch or Watch()
     reports: list[DeviceReport] = []
     sizes: list[tuple[Outcome, Outcome]] = []
     first: tuple[str, Float32[np.ndarray, "nodes dim"] | None] | None = None
     for candidate in candidates():
-        chosen = settings_on(candidate, settings.embed, watch)
+        chosen, note = settings_on(candidate, settings.embed)
+        if note:
+            watch.note(f"{candidate.label}: {note}.")
         asked = settings.but(preset=None, embed=chosen)
         watch.stage(f"{candidate.label}: the sample")
         small = try_out(Trial(small_settings(asked), "validate"), Limits(None, time_limit), watch=watch)
@@ -159,7 +165,8 @@ def compare_devices(
         limits = Limits(free_gb if candidate.device == "cpu" else None, time_limit)
         whole = try_out(Trial(asked.but(embed=few), "embed"), limits, watch=watch)
         agreement = None if first is None else agreement_of(vectors, first[1], reference=first[0])
-        reports.append(device_report(candidate, small, whole, agreement, settings.embed, first=first is None))
+        report = device_report(candidate, small, whole, agreement, settings.embed, first=first is None)
+        reports.append(replace(report, note=note))
         first = first or (candidate.label, vectors)
         sizes.append((small, whole))
     small, whole = sizes[0]
@@ -179,17 +186,18 @@ def compare_devices(
     )
 
 
-def settings_on(candidate: Candidate, asked: EmbedSettings, watch: Watch) -> EmbedSettings:
-    """Give the settings asked for on one device; an attention that cannot run there gives way to what can."""
+def settings_on(candidate: Candidate, asked: EmbedSettings) -> tuple[EmbedSettings, str]:
+    """Give the settings asked for on one device, and what had to give way: an attention that cannot run there."""
     kind, head_dim = candidate.device.partition(":")[0], asked.hidden_dim // asked.num_heads
     hindrance = None if asked.attention == "auto" else why_not(asked.attention, device=kind, head_dim=head_dim)
-    if hindrance is not None:
-        watch.note(f"{candidate.label}: attention={asked.attention} was asked for, but {hindrance}; auto instead.")
-    return asked.but(
+    settings = asked.but(
         device=candidate.device,
         precision=candidate.precision or asked.precision,
         attention=asked.attention if hindrance is None else "auto",
     )
+    if hindrance is None:
+        return settings, ""
+    return settings, f"attention={asked.attention} was asked for, but {hindrance}; auto instead"
 
 
 def device_report(
