@@ -324,7 +324,7 @@ def test_embed_writes_both_files_and_names_them(rxweave, tmp_path: Path) -> None
 def test_every_command_explains_itself(rxweave, command: str) -> None:
     outcome = rxweave(command, "--help")
     assert outcome.code == 0
-    assert "Usage: rxweave " + command in re.sub(r"\x1b\[[0-9;]*m", "", outcome.out)
+    assert re.search(rf"Usage: .*rxweave {command}", outcome.out)  # under `python -m pytest` click names that, too
 
 
 def test_fit_proposes_the_command_itself_where_it_fits_and_trains_nothing(rxweave, tmp_path: Path) -> None:

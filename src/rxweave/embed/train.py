@@ -158,7 +158,8 @@ def train(
             f"Attention: {attention.name} on {device} ({attention.reason}), {precision.name} ({precision.reason})."
         )
         with deferred_ctrl_c(tell.note) as stop_asked:
-            _stop_if_collapsing(setup, state, keeper)  # as a training that is resumed may have ended before
+            if state.history:  # a training that is resumed may have ended so before
+                _stop_if_collapsing(setup, state, keeper)
             while not _finished(setup, state):
                 epoch = _epoch_or_save(setup, state, keeper)
                 state.close(epoch)
