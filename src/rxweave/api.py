@@ -84,7 +84,7 @@ def embed_graph(
     """Embed a whole graph as `settings` say; see `generate_hgt_embeddings` for what it writes and gives."""
     watch = watch or Watch()
     _check_output(settings, output_csv)
-    checkpoint = output_csv.with_suffix(".checkpoint.safetensors")
+    *_, checkpoint = _beside(output_csv)
     choose_device(settings.embed.device)
     if not this_place().first:
         assist(load(settings)[1], settings, checkpoint=checkpoint, resume=resume)
@@ -96,8 +96,7 @@ def embed_graph(
 
 
 def _embed_whole(settings: RunSettings, output_csv: Path, watch: Watch, *, resume: bool | None) -> dict[str, object]:
-    names = (".parquet", ".training.parquet", ".checkpoint.safetensors")
-    parquet, training_file, checkpoint = map(output_csv.with_suffix, names)
+    parquet, training_file, checkpoint = _beside(output_csv)
     if resume:
         check_present(checkpoint)
     watch.stage("load")
@@ -144,14 +143,18 @@ def _embed_whole(settings: RunSettings, output_csv: Path, watch: Watch, *, resum
     }
 
 
+def _beside(output_csv: Path) -> tuple[Path, ...]:
+    """The Parquet file, the curves of training and the checkpoint that go with a CSV."""
+    return tuple(map(output_csv.with_suffix, (".parquet", ".training.parquet", ".checkpoint.safetensors")))
+
+
 def _check_output(settings: RunSettings, output_csv: Path) -> None:
     """Refuse, before any work, paths that could not be written, or what lies there would be lost."""
     if output_csv.suffix != ".csv":
         raise ConfigError(
             f"The output is {output_csv}; expected a name that ends in .csv (a .parquet is put beside it)."
         )
-    names = (".parquet", ".training.parquet", ".checkpoint.safetensors")
-    for path in (output_csv, *map(output_csv.with_suffix, names)):
+    for path in (output_csv, *_beside(output_csv)):
         if path.is_dir():
             raise ConfigError(f"The output {path} cannot be written: it is a folder. Choose another name.")
         if path.resolve() == Path(settings.load.kg).resolve():

@@ -391,6 +391,20 @@ def test_the_part_of_a_graph_that_is_proposed_is_the_largest_that_fits(graph: Gr
         assert peak_of(shape.sampled(int(1.12 * num_nodes)), settings) > memory_fit.SAMPLING_MARGIN * available
 
 
+def test_no_part_is_proposed_that_may_hold_nothing_to_learn(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thirty nodes at most five facts of a relation are expected: a command that might only be refused again."""
+    part = GraphShape.of(graph).sampled(30)
+    assert max(relation.facts for relation in part.relations) < memory_fit.FEWEST_FACTS
+    available = 1 + int(peak_of(part, SETTINGS) / memory_fit.SAMPLING_MARGIN)
+    plan = plan_memory(graph, SETTINGS, held=0, available=available)
+    with monkeypatch.context() as without:
+        without.setattr(memory_fit, "FEWEST_FACTS", 0)
+        assert any(0 < fit.changes.get("load.limit_nodes", 0) <= 40 for fit in what_fits(graph, SETTINGS, plan))
+    assert what_fits(graph, SETTINGS, plan) == []
+    with pytest.raises(MemoryPlanError, match="No part of the graph fits"):
+        check_memory(plan, graph, SETTINGS)
+
+
 def test_apple_s_shared_memory_is_planned_as_the_process_s_own(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     """By formula; no such machine was there to measure it on."""
     monkeypatch.setattr(memory_plan, "device_free", lambda device: {"mps": 2 * 10**8, "cpu": 10**9}[device.type])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rxweave.benchmark.machine import cores
+from rxweave.benchmark.memory import in_gb
 from rxweave.benchmark.watched import Ending, Limits, Status, run_watched, thread_settings
 from rxweave.benchmark.worker import PLAIN, PYG, Task, command
 from rxweave.embed.attention import IMPLEMENTATIONS
@@ -160,9 +161,9 @@ def row_of(task: Task, ending: Ending, journal: Sequence[Mapping[str, Any]]) -> 
         first_extra_seconds=epochs[0]["seconds"] - seconds if len(epochs) > 1 and seconds is not None else None,
         index_seconds=ready.get("index_seconds"),
         set_up_seconds=set_up.get("seconds"),
-        peak_gb=_gb(done.get("peak") or ending.highest_memory),
-        growth_gb=_gb(done.get("growth")),
-        device_peak_gb=_gb(done.get("device_peak")),
+        peak_gb=in_gb(done.get("peak") or ending.highest_memory),
+        growth_gb=in_gb(done.get("growth")),
+        device_peak_gb=in_gb(done.get("device_peak")),
         edges_per_second=edges / seconds if seconds else None,
         share_of_others=done.get("share_of_others"),
         device_name=ready.get("device_name", ""),
@@ -173,7 +174,3 @@ def row_of(task: Task, ending: Ending, journal: Sequence[Mapping[str, Any]]) -> 
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
-
-
-def _gb(count: int | None) -> float | None:
-    return None if count is None else count / 1e9

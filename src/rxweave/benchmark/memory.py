@@ -13,6 +13,11 @@ POLL_SECONDS = 0.02 if _ON_LINUX else 0.5
 """How often another process's memory is looked at; elsewhere than on Linux a look costs a process of its own."""
 
 
+def in_gb(count: int | None) -> float | None:
+    """Give a number of bytes in 10^9 bytes, None for None."""
+    return None if count is None else count / 1e9
+
+
 def resident(pid: int | None = None) -> int | None:
     """Give the bytes a process (this one by default) holds in memory; None if it is gone or the system won't say."""
     if _ON_LINUX:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rxweave.benchmark.measure import OUT_OF_MEMORY
+from rxweave.benchmark.memory import in_gb
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Ending, Limits, run_watched, thread_settings
 from rxweave.config import EmbedSettings
@@ -167,9 +168,9 @@ def outcome_of(ending: Ending, journal: Sequence[Mapping[str, Any]]) -> Outcome:
         attention=trained.get("attention", ""),
         precision=trained.get("precision", ""),
         judgement=_judgement(verdict) if verdict else None,
-        peak_gb=_gb(device_peak if device_peak is not None else process_peak),
-        process_peak_gb=_gb(process_peak),
-        planned_gb=_gb(told.get("planned", {"plan": {}})["plan"].get("predicted_peak")),
+        peak_gb=in_gb(device_peak if device_peak is not None else process_peak),
+        process_peak_gb=in_gb(process_peak),
+        planned_gb=in_gb(told.get("planned", {"plan": {}})["plan"].get("predicted_peak")),
         share_of_others=done.get("share_of_others"),
     )
 
@@ -197,7 +198,3 @@ def _judgement(told: Mapping[str, Any]) -> Judgement:
         told["num_ranked"],
         {measure: (value, prior) for measure, (value, prior) in told["ranking"].items()},
     )
-
-
-def _gb(count: int | None) -> float | None:
-    return None if count is None else count / 1e9

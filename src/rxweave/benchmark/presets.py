@@ -9,6 +9,7 @@ from typing import Any
 
 from rxweave import __version__
 from rxweave.benchmark.machine import cores, machine
+from rxweave.benchmark.memory import in_gb
 from rxweave.benchmark.outcome import Outcome, try_out
 from rxweave.benchmark.trial import Trial
 from rxweave.benchmark.watched import Limits
@@ -161,7 +162,7 @@ def row_of(preset: str, asked: EmbedSettings, outcome: Outcome) -> PresetRow:
         training_seconds=_embedded(outcome.stages) if whole else outcome.training_seconds(asked),
         how="whole" if whole else "extrapolated",
         peak_gb=outcome.process_peak_gb,
-        epoch_peaks_gb=tuple(_in_gb(each.peak_memory) for each in outcome.history),
+        epoch_peaks_gb=tuple(in_gb(each.peak_memory) for each in outcome.history),
         device_peak_gb=outcome.peak_gb if outcome.device.startswith("cuda") else None,
         attention=outcome.attention,
         precision=outcome.precision,
@@ -172,10 +173,6 @@ def row_of(preset: str, asked: EmbedSettings, outcome: Outcome) -> PresetRow:
 def _embedded(stages: Mapping[str, float]) -> float | None:
     """Seconds of training, checkpoints included, and of writing the embeddings where that was done."""
     return stages["embed"] + stages.get("save", 0.0) if "embed" in stages else None
-
-
-def _in_gb(count: int | None) -> float | None:
-    return None if count is None else round(count / 1e9, 3)
 
 
 def in_words(row: PresetRow) -> str:

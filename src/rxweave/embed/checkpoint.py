@@ -191,9 +191,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def put_aside(path: Path) -> Path:
     """Rename the file at `path` so that nothing is overwritten; gives its new place."""
-    taken = {each.name for each in all_aside(path)}
-    name = next(name for i in count(1) if (name := f"previous.{i}.{path.name}") not in taken)
-    return path.replace(path.with_name(name))
+    places = (path.with_name(f"previous.{number}.{path.name}") for number in count(1))
+    return path.replace(next(place for place in places if not place.exists()))
 
 
 def all_aside(path: Path) -> list[Path]:

@@ -87,12 +87,11 @@ class CheckpointKeeper:
                 break
         if checkpoint is None and insist:
             check_present(path)
-            problems.append(
-                CheckpointError(
-                    f"There is no checkpoint of this training at {path}.", "Leave --resume out to train from the start."
-                )
+            if problems:
+                raise problems[0]
+            raise CheckpointError(
+                f"There is no checkpoint of this training at {path}.", "Leave --resume out to train from the start."
             )
-            raise problems[0]
         kept = [f"It is kept as {put_aside(path).name}."] if path.is_file() else []
         if checkpoint is not None:
             found.replace(path)
